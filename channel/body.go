@@ -1,0 +1,151 @@
+package channel
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime/quotedprintable"
+	"strings"
+)
+
+// Body is immutable content that can be read more than once. It must stay
+// readable until the call that it was passed to returns.
+type Body interface {
+	Size() int64 // bytes
+	// Open returns a new reader from the start.
+	Open() (io.ReadCloser, error)
+}
+
+// Bytes is a [Body] in memory.
+type Bytes []byte
+
+// Size returns the number of bytes.
+func (b Bytes) Size() int64 { return int64(len(b)) }
+
+// Open returns a reader over b.
+func (b Bytes) Open() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+// ReadBody returns the whole of b, which must not be larger than limit bytes.
+func ReadBody(b Body, limit int64) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	if n := b.Size(); n > limit {
+		return nil, fmt.Errorf("channel: body of %d bytes is over the limit of %d", n, limit)
+	}
+	if p, ok := b.(Bytes); ok {
+		return p, nil
+	}
+	r, err := b.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	p, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(p)) > limit {
+		err = fmt.Errorf("channel: body is over the limit of %d bytes", limit)
+	}
+	return p, err
+}
+
+// Window is a part of a raw body: encoded bytes that hold an attachment.
+type Window struct {
+	Offset   int64  `json:"offset"`
+	Length   int64  `json:"length"`   // encoded bytes
+	Encoding string `json:"encoding"` // "base64", "quoted-printable", or "" for none
+}
+
+// Open returns a reader over the decoded content of the window in raw. Broken
+// base64 is read as far as it makes sense, without an error: foreign bytes are
+// skipped and it ends at the padding.
+func (w Window) Open(raw Body) (io.ReadCloser, error) {
+	if raw == nil || w.Offset < 0 || w.Length < 0 || w.Offset > raw.Size()-w.Length {
+		return nil, errors.New("channel: window outside its body")
+	}
+	r, err := raw.Open()
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := r.(io.Seeker); ok {
+		_, err = s.Seek(w.Offset, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, r, w.Offset)
+	}
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("channel: seek window: %w", err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{Decode(io.LimitReader(r, w.Length), w.Encoding), r}, nil
+}
+
+// Decode undoes a content transfer encoding (RFC 2045 section 6), leniently.
+// An unknown encoding is passed through.
+func Decode(r io.Reader, encoding string) io.Reader {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "base64":
+		return &lenientBase64{r: bufio.NewReader(r)}
+	case "quoted-printable":
+		return quotedprintable.NewReader(r)
+	}
+	return r
+}
+
+// lenientBase64 decodes base64, skipping bytes outside the alphabet and ending
+// at the padding, since list software appends footers after it.
+type lenientBase64 struct {
+	r   *bufio.Reader
+	acc uint32
+	n   int // bits in acc
+	end bool
+}
+
+func (d *lenientBase64) Read(p []byte) (int, error) {
+	out := 0
+	for out < len(p) && !d.end {
+		c, err := d.r.ReadByte()
+		if err != nil {
+			if err != io.EOF {
+				return out, err
+			}
+			d.end = true
+			break
+		}
+		if c == '=' {
+			d.end = true
+			break
+		}
+		v := base64Value[c]
+		if v == 0xff {
+			continue
+		}
+		d.acc = d.acc<<6 | uint32(v)
+		d.n += 6
+		if d.n >= 8 {
+			d.n -= 8
+			p[out] = byte(d.acc >> d.n)
+			out++
+		}
+	}
+	if out == 0 && d.end && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return out, nil
+}
+
+var base64Value = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for i := range len(alphabet) {
+		t[alphabet[i]] = byte(i)
+	}
+	return t
+}()

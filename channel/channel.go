@@ -1,0 +1,223 @@
+package channel
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// ID names one channel of one portal. The engine gives it; it never changes.
+type ID string
+
+// Kind names a family of channels, such as "email.hosted".
+type Kind string
+
+// Info says who a channel is and what it can do, as data.
+type Info struct {
+	ID   ID
+	Kind Kind
+	Name string // display name, also the sender name where the network has one
+
+	// Address is what customers write to, in the network's own form: a mail
+	// address, a Page id.
+	Address string
+	// Aliases are further addresses that are this channel's own. Mail from
+	// any of them is our own, and reply-all leaves them out.
+	Aliases []string
+	// Domains are mail domains of which every address is ours.
+	Domains []string
+
+	// Scheme is the name space of the addresses of its customers, "mailto"
+	// for mail; with the address it identifies a contact.
+	Scheme string
+
+	CanReceive bool
+	CanSend    bool
+	CanStart   bool   // can write first
+	Can        []Verb // what Do accepts
+
+	// Exclusive says that Receive must run on one node at a time.
+	Exclusive bool
+	// Mail says that each message has a subject, recipients and threading of
+	// its own, and that signatures, auto replies and bounces make sense.
+	Mail bool
+	// MaxText is the longest text of one message, in Unicode code points; 0
+	// means no limit.
+	MaxText int
+}
+
+// Channel is one opened account.
+type Channel interface {
+	Info() Info
+}
+
+// Receiver is a channel that takes items in.
+type Receiver interface {
+	Channel
+	// Receive delivers items to sink until ctx ends, then returns nil. It
+	// acknowledges to its source only what sink accepted. It keeps trying
+	// through outages, reporting them with [Env].Report, and returns an error
+	// only when going on is useless; the engine then opens the channel anew
+	// after a pause.
+	Receive(ctx context.Context, sink Sink) error
+}
+
+// Interpreter is a channel whose items are committed raw and understood later,
+// because that needs the network.
+type Interpreter interface {
+	Channel
+	// Interpret returns what raw means, with the same channel and with keys
+	// of their own. It is called again after an error.
+	Interpret(ctx context.Context, raw *Item) ([]*Item, error)
+}
+
+// Sender is a channel that sends.
+type Sender interface {
+	Channel
+	// Send tries once. A nil error means that the network took the message
+	// for every recipient that the receipt does not list otherwise. Else the
+	// error is a [*SendError]. The receipt is meaningful even beside an
+	// error: parts already taken, ids learned.
+	Send(ctx context.Context, out *Outbound) (Receipt, error)
+}
+
+// Found is the answer of a [Finder].
+type Found int
+
+// The answers of a Finder.
+const (
+	FoundUnknown Found = iota // it cannot be told
+	FoundYes                  // it was sent; the receipt says how
+	FoundNo                   // it surely was not sent
+)
+
+// Finder is a sender that can look for a message it may have sent.
+type Finder interface {
+	Sender
+	Find(ctx context.Context, out *Outbound) (Receipt, Found, error)
+}
+
+// Verb names something that a [Doer] does.
+type Verb string
+
+// Verbs known to the engine. A channel may have others.
+const (
+	VerbLike     Verb = "like"
+	VerbUnlike   Verb = "unlike"
+	VerbHide     Verb = "hide"
+	VerbUnhide   Verb = "unhide"
+	VerbTyping   Verb = "typing"
+	VerbSeen     Verb = "seen"
+	VerbWithdraw Verb = "withdraw"
+)
+
+// Action is one thing to do on the network.
+type Action struct {
+	Verb         Verb
+	Conversation string // the conversation's key, as the channel gave it
+	Message      string // the message's external id, where the verb needs one
+}
+
+// Doer is a channel with actions besides sending; Info().Can lists them.
+type Doer interface {
+	Channel
+	Do(ctx context.Context, act Action) error
+}
+
+// Checker is a channel that can diagnose itself.
+type Checker interface {
+	Channel
+	// Check returns findings, at least one, each within a bounded time. It
+	// never returns secrets.
+	Check(ctx context.Context) []Finding
+}
+
+// Forwardee is a receiving channel to which other accounts' mail is forwarded,
+// each at an address of its own.
+type Forwardee interface {
+	Channel
+	// ForwardAddress returns the address for a pair's token (see [Forward]).
+	ForwardAddress(token string) string
+}
+
+// Connector opens saved accounts of one kind. A listener that many portals
+// share (an SMTP server, a webhook endpoint) is its own Connector and is run by
+// the host.
+type Connector interface {
+	Kind() Kind
+	// Open validates the account and returns its channel, without going to
+	// the network. The same account may be opened again, also while an
+	// earlier opening still receives; the later one then counts. A bad
+	// configuration is a *FieldError.
+	Open(ctx context.Context, acct Account, env Env) (Channel, error)
+}
+
+// Attacher is a Connector that wants to know the portals it serves. When an
+// address is unknown to it, it calls refresh before it refuses, since another
+// node may have made the address a moment ago.
+type Attacher interface {
+	Connector
+	// Attach is called when a portal's engine begins to run; detach when it ends.
+	Attach(portal string, refresh func(context.Context) error) (detach func())
+}
+
+// Account is a channel as it is saved.
+type Account struct {
+	ID     ID
+	Kind   Kind
+	Name   string
+	Config json.RawMessage // everything but secrets; see [Config]
+	// Credentials are kept sealed and never pass through JSON, logs or %v.
+	Credentials Credentials
+	// ReceivesVia pairs a sending account with the hosted mailbox to which
+	// its mail server forwards.
+	ReceivesVia ID
+	// Forwards lists the accounts paired with this mailbox. The engine fills it.
+	Forwards []Forward
+}
+
+// Forward is one account whose mail arrives at a hosted mailbox.
+type Forward struct {
+	Channel ID     // the account
+	Address string // the account's public address
+	Token   string // unguessable, lower-case letters and digits; see [Forwardee]
+}
+
+// Config is a typed configuration, such as hosted.Mailbox, that knows its kind.
+type Config interface {
+	// Account validates and returns the account to save: Kind, Name, Config,
+	// Credentials and ReceivesVia. A bad value is a *FieldError.
+	Account() (Account, error)
+}
+
+// Env is what the engine gives an opened channel. Every field is set.
+type Env struct {
+	Portal string
+	Log    *slog.Logger
+	Now    func() time.Time
+	// Report tells the engine how the channel is. Cheap and safe to call
+	// often; equal reports are folded.
+	Report func(Status)
+	// LoadState and SaveState keep the channel's own state, such as a cursor.
+	// State may lag what was accepted, never lead it.
+	LoadState func(ctx context.Context) ([]byte, error)
+	SaveState func(ctx context.Context, state []byte) error
+	// SaveCredentials keeps renewed credentials, before they are used.
+	SaveCredentials func(ctx context.Context, c Credentials) error
+	// Dial opens network connections.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Sink takes items in. See the package documentation on delivery.
+type Sink interface {
+	// Accept commits all items or none. Nil means durable.
+	Accept(ctx context.Context, items ...*Item) error
+}
+
+// SinkFunc adapts a function to a [Sink].
+type SinkFunc func(ctx context.Context, items ...*Item) error
+
+// Accept calls f.
+func (f SinkFunc) Accept(ctx context.Context, items ...*Item) error { return f(ctx, items...) }
