@@ -27,9 +27,10 @@ const (
 
 // Item is one thing that happened on a network: a message, news about a
 // message, or a notice for admins. Exactly one of Message, Update, Notice,
-// Probe, Ignored and Quarantined says what it is, with one exception: Update
-// beside Message means "an update if its target is known, else a message". If
-// none is set, the item is committed raw and interpreted later.
+// Probe, Ignored and Quarantined says what it is, with two exceptions: Update
+// beside Message means "an update if its target is known, else a message", and
+// Quarantined beside Message means that the message is held until a person
+// releases it. If none is set, the item is committed raw and interpreted later.
 type Item struct {
 	// Channel owns the item: its conversations, its replies.
 	Channel ID

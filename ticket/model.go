@@ -1,0 +1,432 @@
+package ticket
+
+import (
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/routing"
+)
+
+// Ids are made by the engine: UUIDs of version 7 (RFC 9562), which sort by the
+// time they were made. A caller treats them as opaque.
+type (
+	ContactID      string
+	ConversationID string
+	TicketID       string
+	MessageID      string
+	ItemID         string
+	WorkID         string
+	BodyID         string
+)
+
+// Identity is an address in a name space: ("mailto", "an@example.com").
+type Identity struct {
+	Scheme  string `json:"scheme"`
+	Address string `json:"address"`
+}
+
+// Contact is a customer, over all channels.
+type Contact struct {
+	ID         ContactID  `json:"id"`
+	Name       string     `json:"name,omitempty"`
+	Identities []Identity `json:"identities,omitempty"`
+	// MergedInto is the contact that this one became part of.
+	MergedInto ContactID         `json:"merged_into,omitempty"`
+	Fields     map[string]string `json:"fields,omitempty"`
+	CreatedAt  time.Time         `json:"created_at"`
+	UpdatedAt  time.Time         `json:"updated_at"`
+	Revision   int64             `json:"-"`
+}
+
+// Address returns the contact's first address, or "".
+func (c *Contact) Address() string {
+	if c == nil || len(c.Identities) == 0 {
+		return ""
+	}
+	return c.Identities[0].Address
+}
+
+// Participant is somebody in a conversation besides us.
+type Participant struct {
+	channel.Party
+	// Unverified marks somebody who joined with an id of ours that they were
+	// not sent. Answers do not go to them until an agent names them.
+	Unverified bool `json:"unverified,omitempty"`
+}
+
+// Conversation is a lasting thread with a customer on one channel.
+type Conversation struct {
+	ID      ConversationID `json:"id"`
+	Channel channel.ID     `json:"channel"`
+	// Via is the hosted mailbox by which its mail came, if forwarded.
+	Via      channel.ID `json:"via,omitempty"`
+	Key      string     `json:"key,omitempty"`       // as the channel gave it
+	ThreadID string     `json:"thread_id,omitempty"` // the provider's own
+	Contact  ContactID  `json:"contact,omitempty"`
+	Subject  string     `json:"subject,omitempty"`
+	Context  string     `json:"context,omitempty"`
+
+	Participants []Participant `json:"participants,omitempty"`
+	// References are the external ids of its mails, oldest first: the first
+	// one and the last twenty.
+	References []string `json:"references,omitempty"`
+
+	// Ticket is the ticket that its messages go to now. Empty: none was made,
+	// and the conversation itself is queued and owned.
+	Ticket TicketID `json:"ticket,omitempty"`
+	Assignment
+
+	MessageCount   int       `json:"message_count"`
+	LastCustomerAt time.Time `json:"last_customer_at,omitzero"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
+	Revision       int64     `json:"-"`
+}
+
+// Assignment says whose work something is.
+type Assignment struct {
+	Queue    routing.QueueID `json:"queue,omitempty"`
+	Assignee routing.AgentID `json:"assignee,omitempty"`
+	// Previous is who had it before.
+	Previous routing.AgentID `json:"previous,omitempty"`
+	// WaitingSince is set while it waits in its queue for an agent.
+	WaitingSince time.Time `json:"waiting_since,omitzero"`
+}
+
+// Status of a ticket.
+type Status string
+
+// Statuses. Solved tickets are reopened when the customer writes again, closed
+// ones are followed up by a new ticket (see [ReturnPolicy]).
+const (
+	Open    Status = "open"    // work for us
+	Pending Status = "pending" // waits for the customer
+	Solved  Status = "solved"
+	Closed  Status = "closed"
+)
+
+// Active reports whether somebody still has to do something: Open or Pending.
+func (s Status) Active() bool { return s == Open || s == Pending }
+
+// Priority of a ticket.
+type Priority string
+
+// Priorities.
+const (
+	Low    Priority = "low"
+	Normal Priority = "normal"
+	High   Priority = "high"
+	Urgent Priority = "urgent"
+)
+
+// Ticket is a piece of work on a conversation.
+type Ticket struct {
+	ID       TicketID          `json:"id"`
+	Number   int64             `json:"number"` // given by the store, rising
+	Subject  string            `json:"subject"`
+	Status   Status            `json:"status"`
+	Priority Priority          `json:"priority"`
+	Tags     []string          `json:"tags,omitempty"`
+	Fields   map[string]string `json:"fields,omitempty"`
+	Assignment
+
+	Channel channel.ID `json:"channel"`
+	// Conversation is the primary one; Conversations are all, after merges.
+	Conversation  ConversationID   `json:"conversation"`
+	Conversations []ConversationID `json:"conversations,omitempty"`
+	Contact       ContactID        `json:"contact,omitempty"`
+
+	MergedInto TicketID `json:"merged_into,omitempty"`
+	SplitFrom  TicketID `json:"split_from,omitempty"`
+	FollowUpOf TicketID `json:"follow_up_of,omitempty"`
+
+	MessageCount   int       `json:"message_count"`
+	LastCustomerAt time.Time `json:"last_customer_at,omitzero"`
+	FirstReplyAt   time.Time `json:"first_reply_at,omitzero"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
+	SolvedAt       time.Time `json:"solved_at,omitzero"`
+	ClosedAt       time.Time `json:"closed_at,omitzero"`
+	// DeletedAt marks what is left of a deleted ticket: its id and number.
+	DeletedAt time.Time `json:"deleted_at,omitzero"`
+	Revision  int64     `json:"revision"`
+}
+
+// Direction of a message, seen from the portal.
+type Direction string
+
+// Directions.
+const (
+	In   Direction = "in"
+	Out  Direction = "out"
+	Note Direction = "note" // internal
+)
+
+// OutState is the state of a message. Incoming ones and notes are Received.
+// See the package documentation for the machine.
+type OutState string
+
+// States of messages.
+const (
+	StateReceived  OutState = "received"
+	StatePending   OutState = "pending" // in the undo window, scheduled, or waiting for a retry
+	StateSending   OutState = "sending"
+	StateSent      OutState = "sent" // the network took it
+	StateDelivered OutState = "delivered"
+	StateRead      OutState = "read"
+	StateFailed    OutState = "failed"
+	StateBounced   OutState = "bounced"
+	StateUncertain OutState = "uncertain" // may have left; waits for a person
+	StateCancelled OutState = "cancelled"
+)
+
+// Message is one message of a conversation.
+type Message struct {
+	ID           MessageID      `json:"id"`
+	Conversation ConversationID `json:"conversation"`
+	Ticket       TicketID       `json:"ticket,omitempty"`
+	Channel      channel.ID     `json:"channel"`
+	Via          channel.ID     `json:"via,omitempty"`
+	Direction    Direction      `json:"direction"`
+
+	Contact ContactID       `json:"contact,omitempty"` // who wrote, if a customer
+	Agent   routing.AgentID `json:"agent,omitempty"`   // who wrote, if an agent
+
+	From    channel.Party   `json:"from"`
+	ReplyTo []channel.Party `json:"reply_to,omitempty"`
+	To      []channel.Party `json:"to,omitempty"`
+	Cc      []channel.Party `json:"cc,omitempty"`
+	Bcc     []channel.Party `json:"bcc,omitempty"`
+
+	Subject     string       `json:"subject,omitempty"`
+	Text        string       `json:"text,omitempty"`
+	NewText     string       `json:"new_text,omitempty"` // empty means Text
+	HTML        string       `json:"html,omitempty"`     // as it came, not sanitised
+	Attachments []Attachment `json:"attachments,omitempty"`
+
+	Automatic channel.Automatic `json:"automatic,omitzero"`
+	Quiet     string            `json:"quiet,omitempty"`
+	Auth      channel.Auth      `json:"auth,omitzero"`
+	Defects   []string          `json:"defects,omitempty"`
+	Envelope  channel.Envelope  `json:"envelope,omitzero"`
+	Raw       BodyRef           `json:"raw,omitzero"`
+	Imported  bool              `json:"imported,omitempty"`
+	// Unverified marks a message from an unverified participant.
+	Unverified bool `json:"unverified,omitempty"`
+	// Inferred says that Via was guessed from headers.
+	Inferred bool `json:"inferred,omitempty"`
+
+	// ExternalIDs are the network's ids of the message, the best first.
+	ExternalIDs []string `json:"external_ids,omitempty"`
+	ThreadID    string   `json:"thread_id,omitempty"`
+
+	// What follows is set on outgoing messages.
+	State       OutState             `json:"state"`
+	StateDetail string               `json:"state_detail,omitempty"`
+	Deliveries  []channel.Delivery   `json:"deliveries,omitempty"`
+	Auto        channel.AutomaticOut `json:"auto,omitempty"`
+	Signature   channel.Signature    `json:"signature,omitzero"`
+	References  []string             `json:"references,omitempty"`
+	Token       string               `json:"-"` // derived from the id and a key, see tokens.go
+	System      bool                 `json:"system,omitempty"` // leaves by Config.System
+	Work        WorkID               `json:"work,omitempty"`   // its send, while there is one
+	NotBefore   time.Time            `json:"not_before,omitzero"`
+	Attempts    int                  `json:"attempts,omitempty"`
+	SentAt      time.Time            `json:"sent_at,omitzero"`
+
+	// Search is the folded text to index; see [Fold]. Stores index it when
+	// the message is inserted or redacted, and need not give it back.
+	Search string `json:"-"`
+
+	// RedactedAt and RedactedBy are what remains of a deleted content.
+	RedactedAt time.Time `json:"redacted_at,omitzero"`
+	RedactedBy string    `json:"redacted_by,omitempty"`
+
+	At        time.Time `json:"at,omitzero"` // when it was written, by the source's account
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Revision  int64     `json:"-"`
+}
+
+// Attachment is a file of a message. Its bytes are a window into the message's
+// raw body, or a body of its own.
+type Attachment struct {
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Type      string          `json:"type"`
+	Size      int64           `json:"size"`
+	Inline    bool            `json:"inline,omitempty"`
+	ContentID string          `json:"content_id,omitempty"`
+	Window    *channel.Window `json:"window,omitempty"`
+	Body      BodyRef         `json:"body,omitzero"`
+}
+
+// BodyRef says where content is kept: in the store, or in Blobs when large.
+type BodyRef struct {
+	ID   BodyID `json:"id,omitempty"`
+	Size int64  `json:"size,omitempty"`
+	Blob bool   `json:"blob,omitempty"`
+}
+
+// IsZero reports whether there is no content.
+func (b BodyRef) IsZero() bool { return b.ID == "" }
+
+// Disposition is what became of an inbound item.
+type Disposition string
+
+// Dispositions. What was received is the sum of all but Duplicate.
+const (
+	DisposedMessage     Disposition = "message"
+	DisposedApplied     Disposition = "applied" // to a message that exists
+	DisposedIgnored     Disposition = "ignored"
+	DisposedQuarantined Disposition = "quarantined"
+	DisposedNotice      Disposition = "notice"
+	DisposedWaiting     Disposition = "waiting" // committed raw, to be interpreted
+	DisposedDuplicate   Disposition = "duplicate"
+)
+
+// Item is the record of one inbound item: what came, and what became of it.
+type Item struct {
+	ID          ItemID        `json:"id"`
+	Channel     channel.ID    `json:"channel"`
+	Via         channel.ID    `json:"via,omitempty"`
+	Day         string        `json:"day"` // of ReceivedAt, UTC, 2006-01-02
+	Disposition Disposition   `json:"disposition"`
+	Cause       channel.Cause `json:"cause,omitempty"`
+	Detail      string        `json:"detail,omitempty"`
+	// Message is the message it became or was applied to.
+	Message MessageID `json:"message,omitempty"`
+	Raw     BodyRef   `json:"raw,omitzero"`
+	// Held is the understood item of something quarantined, to release it.
+	Held       []byte          `json:"held,omitempty"`
+	Finding    channel.Finding `json:"finding,omitzero"` // of a notice
+	Imported   bool            `json:"imported,omitempty"`
+	ReceivedAt time.Time       `json:"received_at"`
+	Revision   int64           `json:"-"`
+}
+
+// ActorKind says who did something.
+type ActorKind string
+
+// Kinds of actors.
+const (
+	ActorCustomer ActorKind = "customer"
+	ActorAgent    ActorKind = "agent"
+	ActorSystem   ActorKind = "system" // the engine
+	ActorHost     ActorKind = "host"   // the program that embeds it
+)
+
+// Actor is who did something. The zero Actor is the host.
+type Actor struct {
+	Kind ActorKind `json:"kind"`
+	ID   string    `json:"id,omitempty"`
+}
+
+// Agent returns the actor for an agent.
+func Agent(id routing.AgentID) Actor { return Actor{Kind: ActorAgent, ID: string(id)} }
+
+// EventType names what happened.
+type EventType string
+
+// Types of events. Data holds codes only, never content.
+const (
+	EventTicketCreated   EventType = "ticket.created"
+	EventTicketUpdated   EventType = "ticket.updated" // data: what changed
+	EventTicketReopened  EventType = "ticket.reopened"
+	EventTicketDeleted   EventType = "ticket.deleted"
+	EventAssigned        EventType = "ticket.assigned" // agent, data.reason
+	EventQueued          EventType = "ticket.queued"   // waits in a queue, data.queue
+	EventMessageReceived EventType = "message.received"
+	EventMessageCreated  EventType = "message.created" // outgoing
+	EventMessageState    EventType = "message.state"   // data.state
+	EventMessageEdited   EventType = "message.edited"
+	EventMessageRedacted EventType = "message.redacted"
+	EventNoteAdded       EventType = "note.added"
+	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason
+	EventConversation    EventType = "conversation.created"
+	EventChannelCreated  EventType = "channel.created"
+	EventChannelUpdated  EventType = "channel.updated"
+	EventChannelDeleted  EventType = "channel.deleted"
+	EventChannelStatus   EventType = "channel.status"
+	EventNotice          EventType = "channel.notice"
+	EventItemReleased    EventType = "item.released"
+	EventItemQuarantined EventType = "item.quarantined"
+	EventPresence        EventType = "agent.presence"
+	EventAgentUpdated    EventType = "agent.updated"
+	EventQueueUpdated    EventType = "queue.updated"
+)
+
+// Event is one entry of the portal's feed.
+type Event struct {
+	// Cursor is the place in the feed, given by the store: rising by commit,
+	// without gaps. It starts at 1.
+	Cursor       int64             `json:"cursor"`
+	ID           string            `json:"id"`
+	Type         EventType         `json:"type"`
+	At           time.Time         `json:"at"`
+	Actor        Actor             `json:"actor"`
+	Ticket       TicketID          `json:"ticket,omitempty"`
+	Conversation ConversationID    `json:"conversation,omitempty"`
+	Message      MessageID         `json:"message,omitempty"`
+	Agent        routing.AgentID   `json:"agent,omitempty"`
+	Channel      channel.ID        `json:"channel,omitempty"`
+	Data         map[string]string `json:"data,omitempty"`
+}
+
+// Step is one rule that was looked at in a decision.
+type Step struct {
+	Rule    string `json:"rule"`
+	Outcome string `json:"outcome"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+// Decision is the trace of one decision of the engine.
+type Decision struct {
+	ID           string         `json:"id"`
+	Kind         string         `json:"kind"` // "intake", "auto_reply", "assign", "send"
+	Ticket       TicketID       `json:"ticket,omitempty"`
+	Conversation ConversationID `json:"conversation,omitempty"`
+	Message      MessageID      `json:"message,omitempty"`
+	Outcome      string         `json:"outcome"`
+	Steps        []Step         `json:"steps,omitempty"`
+	At           time.Time      `json:"at"`
+}
+
+// WorkKind names a kind of later work.
+type WorkKind string
+
+// Kinds of work.
+const (
+	WorkSend      WorkKind = "send"       // send Message
+	WorkAutoReply WorkKind = "auto_reply" // decide on an automatic reply to Message
+	WorkAssign    WorkKind = "assign"     // give away what waits in Queue
+	WorkNotify    WorkKind = "notify"     // tell Agent of Ticket
+	WorkInterpret WorkKind = "interpret"  // interpret Item
+)
+
+// Work is something to be decided or done later, by one node at a time.
+type Work struct {
+	ID           WorkID          `json:"id"`
+	Kind         WorkKind        `json:"kind"`
+	Lane         string          `json:"lane"` // a channel's id for what needs the network; else empty
+	Channel      channel.ID      `json:"channel,omitempty"`
+	Ticket       TicketID        `json:"ticket,omitempty"`
+	Conversation ConversationID  `json:"conversation,omitempty"`
+	Message      MessageID       `json:"message,omitempty"`
+	Item         ItemID          `json:"item,omitempty"`
+	Queue        routing.QueueID `json:"queue,omitempty"`
+	Agent        routing.AgentID `json:"agent,omitempty"`
+
+	NotBefore time.Time `json:"not_before"`
+	Attempts  int       `json:"attempts"` // how often it was claimed
+	LastError string    `json:"last_error,omitempty"`
+	// Parked work was given up and waits for a person.
+	Parked bool `json:"parked,omitempty"`
+
+	Owner      string    `json:"owner,omitempty"`
+	LeaseUntil time.Time `json:"lease_until,omitzero"`
+	// Handed says that the point of no return was reached.
+	Handed    bool      `json:"handed,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	Revision  int64     `json:"-"`
+}
