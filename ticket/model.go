@@ -227,7 +227,6 @@ type Message struct {
 	Auto        channel.AutomaticOut `json:"auto,omitempty"`
 	Signature   channel.Signature    `json:"signature,omitzero"`
 	References  []string             `json:"references,omitempty"`
-	Token       string               `json:"-"` // derived from the id and a key, see tokens.go
 	System      bool                 `json:"system,omitempty"` // leaves by Config.System
 	Work        WorkID               `json:"work,omitempty"`   // its send, while there is one
 	NotBefore   time.Time            `json:"not_before,omitzero"`
