@@ -1,0 +1,28 @@
+package ticket
+
+import (
+	"errors"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// Errors of the Desk's verbs, besides those of the store.
+var (
+	// ErrReceiveOnly says that the conversation's channel cannot send and that
+	// no sending channel was named or is paired with it.
+	ErrReceiveOnly = errors.New("ticket: the channel only receives; name a channel to send by")
+	// ErrInactive says that the channel is switched off.
+	ErrInactive = errors.New("ticket: the channel is switched off")
+	// ErrTooLate says that a message is no longer pending.
+	ErrTooLate = errors.New("ticket: too late, the message is no longer pending")
+	// ErrState says that the verb does not fit the state of the thing.
+	ErrState = errors.New("ticket: not possible in this state")
+	// ErrNotAble says that the channel cannot do what is asked.
+	ErrNotAble = errors.New("ticket: the channel cannot do this")
+	// ErrNoRecipient says that there is nobody to send to.
+	ErrNoRecipient = errors.New("ticket: there is no recipient")
+)
+
+func badField(field, format string, args ...any) error {
+	return channel.BadField(field, format, args...)
+}

@@ -1,0 +1,338 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/routing"
+)
+
+// unit is one decision in the making: what was read, and what is to change. The
+// functions that decide work on a unit alone: no I/O, no clock. Entities are
+// changed in place after edit; a later step of the same unit sees what an
+// earlier one did.
+type unit struct {
+	now   time.Time
+	snap  *Snapshot
+	c     Changes
+	by    Actor
+	wakes map[string]bool // lanes with new work
+
+	claimed map[Key]bool
+	before  map[TicketID]Ticket // as read, of edited tickets
+	convs   map[ConversationID]Conversation
+	edited  map[any]bool
+	// limit bounds an agent's load for this unit's automatic assignment.
+	limit map[routing.AgentID]int
+}
+
+func newUnit(now time.Time, snap *Snapshot, by Actor) *unit {
+	return &unit{
+		now: now, snap: snap, by: by, c: Changes{At: now},
+		wakes: map[string]bool{}, claimed: map[Key]bool{},
+		before: map[TicketID]Ticket{}, convs: map[ConversationID]Conversation{},
+		edited: map[any]bool{}, limit: map[routing.AgentID]int{},
+	}
+}
+
+// claim makes key stand for ref. A key that is taken already, in the store or
+// in this unit, is left alone and false returned.
+func (u *unit) claim(key Key, kind RefKind, id string) bool {
+	if _, taken := u.snap.Refs[key]; taken {
+		return false
+	}
+	ref := Ref{Kind: kind, ID: id}
+	u.snap.Refs[key] = ref
+	u.claimed[key] = true
+	u.c.Claims = append(u.c.Claims, KeyClaim{Key: key, Ref: ref})
+	return true
+}
+
+func (u *unit) release(key Key) {
+	delete(u.snap.Refs, key)
+	u.c.Releases = append(u.c.Releases, key)
+}
+
+// editTicket marks t as changed by this unit.
+func (u *unit) editTicket(t *Ticket) *Ticket {
+	if _, ok := u.before[t.ID]; !ok {
+		old := Ticket{}
+		if t.Revision > 0 {
+			old = *t
+		}
+		u.before[t.ID] = old
+		u.c.Tickets = append(u.c.Tickets, t)
+		u.snap.Tickets[t.ID] = t
+	}
+	t.UpdatedAt = u.now
+	return t
+}
+
+// editConversation marks c as changed by this unit.
+func (u *unit) editConversation(c *Conversation) *Conversation {
+	if _, ok := u.convs[c.ID]; !ok {
+		old := Conversation{}
+		if c.Revision > 0 {
+			old = *c
+		}
+		u.convs[c.ID] = old
+		u.c.Conversations = append(u.c.Conversations, c)
+		u.snap.Conversations[c.ID] = c
+	}
+	c.UpdatedAt = u.now
+	return c
+}
+
+func (u *unit) editMessage(m *Message) *Message {
+	if !u.edited[m.ID] {
+		u.edited[m.ID] = true
+		u.c.Messages = append(u.c.Messages, m)
+		u.snap.Messages[m.ID] = m
+	}
+	m.UpdatedAt = u.now
+	return m
+}
+
+func (u *unit) editContact(c *Contact) *Contact {
+	if !u.edited[c.ID] {
+		u.edited[c.ID] = true
+		u.c.Contacts = append(u.c.Contacts, c)
+		u.snap.Contacts[c.ID] = c
+	}
+	c.UpdatedAt = u.now
+	return c
+}
+
+func (u *unit) editItem(i *Item) *Item {
+	if !u.edited[i.ID] {
+		u.edited[i.ID] = true
+		u.c.Items = append(u.c.Items, i)
+		u.snap.Items[i.ID] = i
+	}
+	return i
+}
+
+// addWork adds work, or puts back work that was claimed, with its revision.
+func (u *unit) addWork(w *Work) {
+	if w.ID == "" {
+		w.ID = WorkID(newID())
+	}
+	if w.CreatedAt.IsZero() {
+		w.CreatedAt = u.now
+	}
+	if w.NotBefore.IsZero() {
+		w.NotBefore = u.now
+	}
+	u.c.Works = append(u.c.Works, w)
+	u.wakes[w.Lane] = true
+}
+
+func (u *unit) done(w *Work) {
+	u.c.Done = append(u.c.Done, Done{ID: w.ID, Revision: w.Revision})
+}
+
+func (u *unit) event(e Event) {
+	e.ID, e.At = newID(), u.now
+	if e.Actor == (Actor{}) {
+		e.Actor = u.by
+	}
+	if e.Actor == (Actor{}) {
+		e.Actor = Actor{Kind: ActorHost}
+	}
+	u.c.Events = append(u.c.Events, &e)
+}
+
+func (u *unit) explain(d Decision) {
+	d.ID, d.At = newID(), u.now
+	u.c.Decisions = append(u.c.Decisions, &d)
+}
+
+// loadCounter is the counter of an agent's active tickets and conversations.
+func loadCounter(a routing.AgentID) string { return "load:" + string(a) }
+
+func ticketOwner(t *Ticket) routing.AgentID {
+	if t.ID == "" || !t.Status.Active() || !t.DeletedAt.IsZero() {
+		return ""
+	}
+	return t.Assignee
+}
+
+func conversationOwner(c *Conversation) routing.AgentID {
+	if c.Ticket != "" {
+		return ""
+	}
+	return c.Assignee
+}
+
+// finish completes the changes: agents' loads follow ownership, and queues are
+// looked at again when capacity was freed or something new waits. It is the
+// only place that does either.
+func (u *unit) finish(d *deskView) {
+	load := map[routing.AgentID]int64{}
+	queues := map[routing.QueueID]bool{}
+	move := func(from, to routing.AgentID) {
+		if from == to {
+			return
+		}
+		if from != "" {
+			load[from]--
+		}
+		if to != "" {
+			load[to]++
+		}
+	}
+	waits := func(before, after Assignment) {
+		if !after.WaitingSince.IsZero() && after.Queue != "" &&
+			(before.WaitingSince.IsZero() || before.Queue != after.Queue) {
+			queues[after.Queue] = true
+		}
+	}
+	for _, t := range u.c.Tickets {
+		old := u.before[t.ID]
+		move(ticketOwner(&old), ticketOwner(t))
+		waits(old.Assignment, t.Assignment)
+	}
+	for _, c := range u.c.Conversations {
+		old := u.convs[c.ID]
+		move(conversationOwner(&old), conversationOwner(c))
+		if c.Ticket == "" {
+			waits(old.Assignment, c.Assignment)
+		}
+	}
+	for _, a := range slices.Sorted(maps.Keys(load)) {
+		n := load[a]
+		if n == 0 {
+			continue
+		}
+		count := Count{Name: loadCounter(a), Add: n}
+		if n > 0 {
+			count.Max = int64(u.limit[a])
+		} else {
+			for _, q := range d.queuesOf(a) {
+				queues[q] = true
+			}
+		}
+		u.c.Counts = append(u.c.Counts, count)
+	}
+	for _, q := range slices.Sorted(maps.Keys(queues)) {
+		u.addWork(&Work{Kind: WorkAssign, Queue: q})
+	}
+}
+
+// maxTries bounds how often a decision is made anew after losing a race.
+const maxTries = 12
+
+// decide is how everything is written: read, decide purely, commit; a lost race
+// is read and decided again. It returns the unit that was committed. want may
+// be called more than once. If decide returns errNothing, nothing is written
+// and decide's unit returned.
+func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide func(u *unit) error) (*unit, error) {
+	for try := 1; ; try++ {
+		now := d.now()
+		w := want()
+		w.Now = now
+		snap, err := d.store.Snapshot(ctx, w)
+		if err != nil {
+			return nil, fmt.Errorf("ticket: read: %w", err)
+		}
+		u := newUnit(now, snap, by)
+		if err := decide(u); err != nil {
+			if errors.Is(err, errNothing) {
+				return u, nil
+			}
+			if !errors.Is(err, errAgain) || try >= maxTries {
+				return nil, err
+			}
+		} else {
+			u.finish(d.view())
+			err := d.store.Commit(ctx, &u.c)
+			if err == nil {
+				d.committed(u)
+				return u, nil
+			}
+			lost := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit)
+			if !lost || try >= maxTries {
+				return nil, fmt.Errorf("ticket: commit: %w", err)
+			}
+		}
+		// Full jitter keeps writers that met once from meeting again.
+		if err := sleep(ctx, rand.N(time.Millisecond<<min(try, 7))); err != nil {
+			return nil, err
+		}
+	}
+}
+
+var (
+	// errNothing is returned by a decision that changes nothing.
+	errNothing = errors.New("ticket: nothing to change")
+	// errAgain is returned by a decision that needs what was not read.
+	errAgain = errors.New("ticket: read more")
+)
+
+// committed tells whoever waits for events or work of this node.
+func (d *Desk) committed(u *unit) {
+	if len(u.c.Events) > 0 {
+		d.feed.broadcast()
+	}
+	for lane := range u.wakes {
+		d.wake(lane)
+	}
+}
+
+func sleep(ctx context.Context, t time.Duration) error {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// clean returns one line of s: control characters become blanks, the ends are
+// trimmed, and it is cut to at most limit code points.
+func clean(s string, limit int) string {
+	out := make([]rune, 0, min(len(s), limit))
+	blank := true
+	for _, r := range s {
+		if r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+			r = ' '
+		}
+		if r == ' ' && blank {
+			continue
+		}
+		blank = r == ' '
+		out = append(out, r)
+		if len(out) == limit {
+			break
+		}
+	}
+	if n := len(out); n > 0 && out[n-1] == ' ' {
+		out = out[:n-1]
+	}
+	return string(out)
+}
+
+// oneOf returns the channels' parties without repeated addresses.
+func uniqueParties(lists ...[]channel.Party) []channel.Party {
+	var out []channel.Party
+	seen := map[string]bool{}
+	for _, l := range lists {
+		for _, p := range l {
+			a := addressKey(p.Address)
+			if a == "" || seen[a] {
+				continue
+			}
+			seen[a] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
