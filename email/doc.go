@@ -1,0 +1,2 @@
+// Package email understands and composes mail. It uses no network.
+package email

@@ -1,0 +1,47 @@
+package email
+
+import "strings"
+
+// Header holds the fields of a mail in their order.
+type Header struct {
+	Fields []Field
+}
+
+// Field is one header field. Value is unfolded and decoded (RFC 2047), valid
+// UTF-8 without controls.
+type Field struct {
+	Name  string // as it was written
+	Value string
+}
+
+// Get returns the value of the first field with the given name, letter case
+// aside, or "".
+func (h Header) Get(name string) string {
+	for _, f := range h.Fields {
+		if strings.EqualFold(f.Name, name) {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// Has reports whether there is a field with the given name.
+func (h Header) Has(name string) bool {
+	for _, f := range h.Fields {
+		if strings.EqualFold(f.Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Values returns the values of all fields with the given name, in order.
+func (h Header) Values(name string) []string {
+	var out []string
+	for _, f := range h.Fields {
+		if strings.EqualFold(f.Name, name) {
+			out = append(out, f.Value)
+		}
+	}
+	return out
+}
