@@ -202,20 +202,16 @@ func (s *session) exchange(m mechanism) *failure {
 	}
 	r, f := s.command(stageLogin, line)
 	for n := 0; f == nil && r.code == 334; n++ {
-		var answer []byte
 		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.lines[0]))
+		var answer []byte
 		if err == nil || m.name == "LOGIN" { // whose prompts carry no meaning
 			answer, err = m.next(n, challenge)
 		}
 		if err != nil {
-			answer = nil
-			r, f = s.command(stageLogin, "*")
-			continue
+			r, f = s.command(stageLogin, "*") // RFC 4954 section 4: cancel
+			break
 		}
 		r, f = s.command(stageLogin, base64.StdEncoding.EncodeToString(answer))
-		if n > 4 && f == nil && r.code == 334 {
-			return &failure{stage: stageLogin, code: "protocol", text: "the login does not come to an end"}
-		}
 	}
 	if f != nil {
 		return f

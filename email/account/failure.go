@@ -19,8 +19,8 @@ import (
 type stage int
 
 const (
-	stageConnect stage = iota // dial, DNS, TLS
-	stageGreeting             // 220 and EHLO
+	stageConnect  stage = iota // dial, DNS, TLS
+	stageGreeting              // 220 and EHLO
 	stageLogin
 	stageMail
 	stageRcpt

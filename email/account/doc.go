@@ -1,0 +1,56 @@
+// Package account is the mailbox that a customer of ours has elsewhere: it sends
+// through its provider's SMTP server, and receives because that provider forwards
+// to a hosted mailbox. The same code is the portal's own sender, [Relay].
+//
+//	desk, err := ticket.New(ticket.Config{Connectors: []channel.Connector{account.Connector{}}, ...})
+//	ch, err := desk.Connect(ctx, account.Account{
+//		Address: "help@example.com", Password: "...",
+//		SMTP: account.Server{Host: "smtp.example.com"},
+//	}, ticket.Settings{})
+//
+// # Delivery
+//
+// A message ends as exactly one [channel.Outcome]:
+//
+//	what happened                                    outcome
+//	─────────────────────────────────────────────────────────────────────────
+//	the server took it for all, or all but refused   nil
+//	the server took it for some, others got 4xx      NotSent; the receipt lists both
+//	no connection, no TLS, lost before the dot       NotSent
+//	login refused (530, 534, 535), no mechanism      NotSent, Authorization
+//	4xx to anything                                  NotSent
+//	5xx to MAIL, to all recipients, or to the data   Rejected
+//	too large, not expressible, a bad field          Rejected
+//	Handed failed                                    NotSent, without the dot
+//	anything but an answer after the final dot       Unknown
+//
+// [channel.Outbound].Handed is called when the last byte of the content has left
+// and only the final dot is missing. Until then closing the connection makes the
+// server forget the message; from then on only its answer tells. A retry has the
+// same Message-ID.
+//
+// # Security
+//
+// TLS that is asked for is never done without, certificates are verified, and
+// credentials go only over TLS, to this machine, or where the configuration says
+// otherwise in as many words. What a server says is shown as one clean line
+// without the credentials, should it echo them.
+//
+// # Errors
+//
+// A bad configuration is a [*channel.FieldError]; Send returns a
+// [*channel.SendError]. Codes are "smtp_550" for a server's answer and those of
+// Check's findings otherwise, besides "timeout", "connection_lost", "protocol",
+// "interrupted", "too_large", "needs_smtputf8", "needs_8bitmime", "invalid",
+// "content", "changed" and "not_handed".
+//
+// # Concurrency
+//
+// Everything is safe for concurrent use. Each message has a connection of its
+// own, closed as soon as the context of Send ends; a [oauth2.TokenSource] that
+// hangs keeps one goroutine until it returns.
+//
+// # Testing
+//
+// Package emailtest has a server that fails on demand, and starts a Postfix.
+package account
