@@ -1,0 +1,89 @@
+package emailtest
+
+import (
+	"strings"
+	"time"
+)
+
+// Point is a place in an SMTP session where a [Fault] can strike.
+type Point string
+
+// The points, in the order of a session.
+const (
+	AtConnect  Point = "connect"  // instead of the greeting
+	AtHello    Point = "EHLO"     // EHLO and HELO
+	AtStartTLS Point = "STARTTLS" // before the handshake
+	AtAuth     Point = "AUTH"
+	AtMail     Point = "MAIL"
+	AtRcpt     Point = "RCPT"
+	AtData     Point = "DATA"
+	AtBody     Point = "body"   // within the content; see Fault.Bytes
+	AtDot      Point = "dot"    // the final dot has come; the message is not stored
+	AtAnswer   Point = "answer" // the message is stored; its 250 is what goes wrong
+	AtQuit     Point = "QUIT"
+)
+
+// Fault is one thing that a server does wrong. Of Reply, Hang and Drop one is
+// set; Slow goes with any or none.
+type Fault struct {
+	At Point
+	// Recipient limits a fault at RCPT to one address. Empty means all.
+	Recipient string
+	// Skip lets that many pass first.
+	Skip int
+	// Times is how often it happens. 0 means always.
+	Times int
+	// Bytes is how much of the content is read before a fault at the body
+	// strikes; 0 means none of it.
+	Bytes int
+
+	// Reply is answered instead of what is due, such as "451 4.3.0 later".
+	// Lines are divided by "\n"; the code stands on each.
+	Reply string
+	// Hang leaves the client without an answer until it goes away.
+	Hang bool
+	// Drop closes the connection.
+	Drop bool
+	// Slow waits that long before each byte of the answer.
+	Slow time.Duration
+}
+
+// scripted is a fault with what it has done so far.
+type scripted struct {
+	Fault
+	seen int
+}
+
+// strike returns the fault that happens now, if any. Faults are tried in the
+// order in which they were added.
+func (s *SMTP) strike(at Point, recipient string) (Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		if f.At != at || (f.Recipient != "" && !strings.EqualFold(f.Recipient, recipient)) {
+			continue
+		}
+		if f.Times > 0 && f.seen >= f.Skip+f.Times {
+			continue
+		}
+		f.seen++
+		if f.seen > f.Skip {
+			return f.Fault, true
+		}
+	}
+	return Fault{}, false
+}
+
+// Fault adds a fault to the script. It may be called while clients are served.
+func (s *SMTP) Fault(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &scripted{Fault: f})
+}
+
+// Heal removes every fault.
+func (s *SMTP) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
