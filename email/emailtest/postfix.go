@@ -1,0 +1,345 @@
+package emailtest
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// PostfixOptions says what a [Postfix] does with mail.
+type PostfixOptions struct {
+	// NextHop is the "host:port" to which all mail goes on, whatever its
+	// domain, delivery reports included; the host is an IP address. Empty
+	// means a sink of its own, see [Postfix].Sink.
+	NextHop string
+	// LMTP hands the mail on by LMTP instead of SMTP.
+	LMTP bool
+	// STARTTLS makes it offer STARTTLS, with a certificate for 127.0.0.1 and
+	// localhost.
+	STARTTLS bool
+	// Refuse maps recipients to answers at RCPT, such as "550 5.1.1 no such user".
+	Refuse map[string]string
+	// MaxSize is the largest message in bytes. 0 means Postfix's default.
+	MaxSize int
+	// Main holds further parameters of main.cf.
+	Main map[string]string
+}
+
+// Postfix is a real mail server, with configuration and queue of its own in a
+// temporary folder, that listens on loopback and relays everything to one place.
+type Postfix struct {
+	dir  string
+	addr string
+	ca   *CA
+	sink *SMTP
+}
+
+// startTime bounds how long a start and a stop may take.
+const startTime = 30 * time.Second
+
+// StartPostfix starts a Postfix that ends with the test and leaves nothing
+// behind. Where none is installed, or we are not root, the test is skipped;
+// with ANTEROOM_REQUIRE=all in the environment it fails instead.
+func StartPostfix(t testing.TB, opts PostfixOptions) *Postfix {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		lacking(t, "Postfix cannot be started by a user other than root")
+	}
+	program, err := exec.LookPath("postfix")
+	if err != nil {
+		lacking(t, "postfix is not installed")
+	}
+	p := &Postfix{}
+	if opts.NextHop == "" {
+		p.sink = NewSMTP(t)
+		opts.NextHop, opts.LMTP = p.sink.Addr(), false
+	}
+	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
+	p.dir, err = os.MkdirTemp("", "pf")
+	if err != nil {
+		t.Fatalf("emailtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := p.stop(program); err != nil {
+			t.Errorf("emailtest: stop Postfix: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the log of Postfix:\n%s", p.Log())
+		}
+		if err := os.RemoveAll(p.dir); err != nil {
+			t.Errorf("emailtest: %v", err)
+		}
+	})
+	if err := p.start(program, opts); err != nil {
+		t.Fatalf("emailtest: start Postfix: %v\n%s", err, p.Log())
+	}
+	return p
+}
+
+// lacking ends a test that needs something this machine has not got.
+func lacking(t testing.TB, reason string) {
+	t.Helper()
+	if os.Getenv("ANTEROOM_REQUIRE") == "all" {
+		t.Fatalf("%s, and ANTEROOM_REQUIRE=all", reason)
+	}
+	t.Skip(reason)
+}
+
+// Addr returns "127.0.0.1:port".
+func (p *Postfix) Addr() string { return p.addr }
+
+// Host returns "127.0.0.1".
+func (p *Postfix) Host() string { return "127.0.0.1" }
+
+// Port returns the port.
+func (p *Postfix) Port() int {
+	_, port, _ := net.SplitHostPort(p.addr)
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+// Sink returns where mail ends if no NextHop was given, else nil.
+func (p *Postfix) Sink() *SMTP { return p.sink }
+
+// ClientTLS returns a client configuration that trusts the server, nil without STARTTLS.
+func (p *Postfix) ClientTLS() *tls.Config {
+	if p.ca == nil {
+		return nil
+	}
+	return &tls.Config{RootCAs: p.ca.Pool()}
+}
+
+// Log returns what Postfix has logged so far.
+func (p *Postfix) Log() string {
+	b, err := os.ReadFile(filepath.Join(p.dir, "log", "mail.log"))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+func (p *Postfix) start(program string, opts PostfixOptions) error {
+	// The mail system's own user must be able to pass through.
+	if err := os.Chmod(p.dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range []string{"etc", "queue", "data", "log"} {
+		if err := os.Mkdir(filepath.Join(p.dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := chownTo(filepath.Join(p.dir, "data"), "postfix"); err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	p.addr = ln.Addr().String()
+	main, err := p.mainCF(opts)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.dir, "etc", "main.cf"), []byte(main), 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.dir, "etc", "master.cf"), []byte(masterCF(p.addr)), 0o644)
+	}
+	ln.Close()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	if out, err := p.command(ctx, program, "start"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return p.greets(ctx)
+}
+
+// chownTo gives a folder to a system user.
+func chownTo(path, name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return fmt.Errorf("user %s: %w", name, err)
+	}
+	return os.Chown(path, uid, -1)
+}
+
+// command runs the postfix command. Its output goes to a file, since the
+// daemons keep what they inherit open.
+func (p *Postfix) command(ctx context.Context, program, verb string) (string, error) {
+	name := filepath.Join(p.dir, "log", verb+".out")
+	f, err := os.Create(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	cmd := exec.CommandContext(ctx, program, "-c", filepath.Join(p.dir, "etc"), verb)
+	cmd.Stdout, cmd.Stderr = f, f
+	err = cmd.Run()
+	out, _ := os.ReadFile(name)
+	return string(out), err
+}
+
+// greets waits until the server answers.
+func (p *Postfix) greets(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
+		if err == nil {
+			c.SetDeadline(time.Now().Add(startTime))
+			line, err := bufio.NewReader(c).ReadString('\n')
+			c.Write([]byte("QUIT\r\n"))
+			c.Close()
+			if err == nil && strings.HasPrefix(line, "220") {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("no greeting: %w", ctx.Err())
+		}
+	}
+}
+
+func (p *Postfix) stop(program string) error {
+	pidFile := filepath.Join(p.dir, "queue", "pid", "master.pid")
+	if _, err := os.Stat(pidFile); errors.Is(err, os.ErrNotExist) {
+		return nil // it never ran
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	if out, err := p.command(ctx, program, "stop"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+func (p *Postfix) mainCF(opts PostfixOptions) (string, error) {
+	host, port, err := net.SplitHostPort(opts.NextHop)
+	if err != nil {
+		return "", fmt.Errorf("next hop: %w", err)
+	}
+	transport := "smtp"
+	if opts.LMTP {
+		transport = "lmtp:inet"
+	}
+	conf := map[string]string{
+		"compatibility_level":      "3.6",
+		"queue_directory":          filepath.Join(p.dir, "queue"),
+		"data_directory":           filepath.Join(p.dir, "data"),
+		"maillog_file":             filepath.Join(p.dir, "log", "mail.log"),
+		"maillog_file_prefixes":    p.dir,
+		"myhostname":               "postfix.test",
+		"mydestination":            "",
+		"inet_interfaces":          "127.0.0.1",
+		"inet_protocols":           "ipv4",
+		"mynetworks":               "127.0.0.0/8",
+		"smtpd_relay_restrictions": "permit_mynetworks, reject",
+		"default_transport":        fmt.Sprintf("%s:[%s]:%s", transport, host, port),
+		"alias_maps":               "",
+		"alias_database":           "",
+		"local_transport":          "error:no local mail here",
+		"smtputf8_enable":          "yes",
+		"notify_classes":           "",
+		// A test does not want to wait for a retry.
+		"queue_run_delay":                "1s",
+		"minimal_backoff_time":           "1s",
+		"maximal_backoff_time":           "1s",
+		"smtp_destination_rate_delay":    "0",
+		"smtpd_peername_lookup":          "no",
+		"smtpd_client_restrictions":      "",
+		"smtpd_recipient_restrictions":   recipientAccess(opts.Refuse),
+		"default_destination_rate_delay": "0",
+	}
+	if opts.MaxSize > 0 {
+		conf["message_size_limit"] = strconv.Itoa(opts.MaxSize)
+	}
+	if opts.STARTTLS {
+		if err := p.certify(); err != nil {
+			return "", err
+		}
+		conf["smtpd_tls_security_level"] = "may"
+		conf["smtpd_tls_chain_files"] = filepath.Join(p.dir, "etc", "server.pem")
+	}
+	maps.Copy(conf, opts.Main)
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(conf)) {
+		fmt.Fprintf(&b, "%s = %s\n", k, conf[k])
+	}
+	return b.String(), nil
+}
+
+func recipientAccess(refuse map[string]string) string {
+	if len(refuse) == 0 {
+		return ""
+	}
+	var entries []string
+	for _, rcpt := range slices.Sorted(maps.Keys(refuse)) {
+		entries = append(entries, fmt.Sprintf("{ %s = %s }", rcpt, refuse[rcpt]))
+	}
+	return "check_recipient_access inline:{ " + strings.Join(entries, ", ") + " }"
+}
+
+func (p *Postfix) certify() error {
+	ca, err := NewCA()
+	if err != nil {
+		return err
+	}
+	cert, err := ca.Certificate("127.0.0.1", "localhost")
+	if err != nil {
+		return err
+	}
+	pem, err := certificatePEM(cert)
+	if err != nil {
+		return err
+	}
+	p.ca = ca
+	return os.WriteFile(filepath.Join(p.dir, "etc", "server.pem"), pem, 0o600)
+}
+
+// masterCF is Debian's, less what delivers locally and less chroot.
+func masterCF(addr string) string {
+	return addr + ` inet n - n - - smtpd
+pickup    unix n - n 60 1 pickup
+cleanup   unix n - n - 0 cleanup
+qmgr      unix n - n 300 1 qmgr
+tlsmgr    unix - - n 1000? 1 tlsmgr
+rewrite   unix - - n - - trivial-rewrite
+bounce    unix - - n - 0 bounce
+defer     unix - - n - 0 bounce
+trace     unix - - n - 0 bounce
+verify    unix - - n - 1 verify
+flush     unix n - n 1000? 0 flush
+proxymap  unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp      unix - - n - - smtp
+relay     unix - - n - - smtp
+lmtp      unix - - n - - lmtp
+showq     unix n - n - - showq
+error     unix - - n - - error
+retry     unix - - n - - error
+discard   unix - - n - - discard
+anvil     unix - - n - 1 anvil
+scache    unix - - n - 1 scache
+postlog   unix-dgram n - n - 1 postlogd
+`
+}
