@@ -1,0 +1,304 @@
+package hosted
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// session is what go-smtp asks. It is made at EHLO, and anew after STARTTLS.
+type session struct {
+	run    *run
+	smtp   *smtp.Conn
+	conn   *conn
+	remote netip.Addr
+	tls    bool
+
+	// Known to the goroutine of the connection alone.
+	messages int
+	unknown  int
+
+	mu   sync.Mutex
+	tx   *transaction
+	dead bool // nothing more is taken on this connection
+}
+
+// transaction is one envelope. Its fields do not change once data comes.
+type transaction struct {
+	envelope channel.Envelope
+	rcpts    []recipient
+}
+
+type recipient struct {
+	given  string // as the peer wrote it
+	target target
+}
+
+func (r *run) newSession(c *smtp.Conn) (smtp.Session, error) {
+	over := c.Conn()
+	under := over
+	t, sealed := over.(*tls.Conn)
+	if sealed {
+		under = t.NetConn()
+	}
+	w, ok := under.(*conn)
+	if !ok {
+		return nil, replyTryLater()
+	}
+	w.hello()
+	return &session{run: r, smtp: c, conn: w, remote: remoteIP(w.RemoteAddr()), tls: sealed}, nil
+}
+
+// Mail begins a transaction. The null path is an address like any other.
+func (s *session) Mail(from string, opts *smtp.MailOptions) error {
+	s.mu.Lock()
+	open, dead := s.tx != nil, s.dead
+	s.mu.Unlock()
+	switch {
+	case open:
+		return replySequence() // RFC 5321 section 4.1.4
+	case dead:
+		return replyStopping()
+	case !s.run.lmtp && s.run.limits.Messages > 0 && s.messages >= s.run.limits.Messages:
+		s.finish()
+		return replyTooManyMessages()
+	case from != "" && !plausible(from):
+		return replyBadSender()
+	case !s.conn.begin():
+		return replyStopping()
+	}
+	env := channel.Envelope{
+		From: from, Known: true, NullPath: from == "",
+		Helo: printable(s.smtp.Hostname()), TLS: s.tls,
+		Transport: s.run.transport(),
+		SMTPUTF8:  opts != nil && opts.UTF8,
+	}
+	if s.remote.IsValid() {
+		env.RemoteIP = s.remote.String()
+	}
+	s.mu.Lock()
+	s.tx = &transaction{envelope: env}
+	s.mu.Unlock()
+	return nil
+}
+
+// Rcpt takes a recipient that is ours and refuses every other: nothing is ever
+// relayed, and nothing is accepted that would have to be bounced.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.mu.Lock()
+	tx, dead := s.tx, s.dead
+	s.mu.Unlock()
+	switch {
+	case dead:
+		return replyStopping()
+	case tx == nil:
+		return replySequence()
+	case !plausible(to):
+		return replyBadRecipient()
+	}
+	local, domain, ok := splitAddress(to)
+	if !ok {
+		return replyBadRecipient()
+	}
+	t, found, err := s.run.server.resolve(s.run.ctx, local, domain)
+	switch {
+	case err != nil:
+		s.run.server.log().Warn("hosted: recipient could not be looked up", "error", err)
+		return replyTryLater()
+	case !found:
+		return s.refuse()
+	case s.run.server.sinkOf(t) == nil:
+		return replyInactive()
+	}
+	tx.rcpts = append(tx.rcpts, recipient{given: to, target: t})
+	return nil
+}
+
+// refuse answers an unknown recipient, slowly and in the end not at all to a
+// peer that tries many.
+func (s *session) refuse() error {
+	s.unknown++
+	l := s.run.limits
+	if s.run.lmtp {
+		return replyUnknown()
+	}
+	if l.Unknown > 0 && s.unknown >= l.Unknown {
+		s.run.gate.shun(network(s.remote))
+		s.run.server.log().Info("hosted: too many unknown recipients", "remote", s.remote.String())
+		s.finish()
+		return replyTooManyUnknown()
+	}
+	if over := s.unknown - l.UnknownFree; over > 0 && l.UnknownDelay > 0 {
+		s.run.pause(l.UnknownDelay << min(over-1, 4))
+	}
+	return replyUnknown()
+}
+
+// finish ends the connection after the answer that is being given.
+func (s *session) finish() {
+	s.mu.Lock()
+	s.dead = true
+	s.mu.Unlock()
+	s.conn.finish()
+}
+
+// Reset ends the transaction; go-smtp calls it after each message too.
+func (s *session) Reset() {
+	s.mu.Lock()
+	s.tx = nil
+	s.mu.Unlock()
+	s.conn.end()
+}
+
+// Logout ends the session.
+func (s *session) Logout() error {
+	s.Reset()
+	return nil
+}
+
+// Data takes a message in, for all recipients or none as far as one sink holds
+// them.
+func (s *session) Data(r io.Reader) (err error) {
+	defer s.guard(&err)
+	d, fail := s.receive(r)
+	if fail != nil {
+		return fail
+	}
+	defer d.close()
+	var worst *smtp.SMTPError
+	for _, status := range d.deliver(false) {
+		worst = worse(worst, status)
+	}
+	if worst != nil {
+		return worst
+	}
+	s.accepted()
+	return replyQueued(d.id)
+}
+
+// LMTPData takes a message in, for each recipient by itself.
+func (s *session) LMTPData(r io.Reader, collect smtp.StatusCollector) (err error) {
+	defer s.guard(&err)
+	d, fail := s.receive(r)
+	if fail != nil {
+		return fail
+	}
+	defer d.close()
+	s.accepted()
+	for i, status := range d.deliver(true) {
+		if status == nil {
+			status = replyQueued(d.id)
+		}
+		collect.SetStatus(d.tx.rcpts[i].given, status)
+	}
+	return replyTryLater() // for recipients without a status; there are none
+}
+
+// guard turns a panic into a temporary failure.
+func (s *session) guard(err *error) {
+	if p := recover(); p != nil {
+		s.run.server.log().Error("hosted: panic while a message was taken in", "panic", panicText(p))
+		*err = replyTryLater()
+	}
+}
+
+func (s *session) accepted() {
+	s.mu.Lock()
+	s.messages++
+	s.mu.Unlock()
+	s.conn.progressed()
+}
+
+// receive spools a message.
+func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
+	s.mu.Lock()
+	tx := s.tx
+	s.mu.Unlock()
+	if tx == nil || len(tx.rcpts) == 0 {
+		return nil, replySequence()
+	}
+	if !s.run.beginDelivery() {
+		return nil, replyStopping()
+	}
+	d := newDelivery(s, tx)
+	s.conn.enterData(tx)
+	err := d.spool.fill(r)
+	if err == smtp.ErrDataReset {
+		s.conn.leaveData(tx)
+	}
+	if err == nil && !s.whole(r) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		fail := replyToRead(err)
+		d.log("hosted: message not taken", "code", fail.Code, "error", err)
+		d.close()
+		return nil, fail
+	}
+	return d, nil
+}
+
+// whole reports whether the message that was read to its end is complete: the
+// end of the stream within the last chunk of BDAT looks like the chunk's end.
+func (s *session) whole(r io.Reader) bool {
+	// go-smtp hands chunks over by a pipe.
+	if _, chunked := r.(*io.PipeReader); !chunked {
+		return !s.conn.broken()
+	}
+	var over net.Conn = s.smtp.Conn()
+	ended, spent := s.conn.cut(over)
+	if spent {
+		// The byte that was read is missing from the command after the
+		// message, so that none may be obeyed.
+		s.finish()
+	}
+	return !ended
+}
+
+// plausible reports whether an address of an envelope can be used: go-smtp lets
+// raw UTF-8 and quoted strings through whatever was agreed.
+func plausible(addr string) bool {
+	if len(addr) > 320 || !utf8.ValidString(addr) || strings.LastIndexByte(addr, '@') <= 0 {
+		return false
+	}
+	return strings.IndexFunc(addr, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.IsSpace(r)
+	}) < 0
+}
+
+// printable makes the name that a peer gave itself safe to keep.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > 255 {
+		s = strings.ToValidUTF8(s[:255], "")
+	}
+	return s
+}
+
+func panicText(p any) string {
+	if err, ok := p.(error); ok {
+		return err.Error()
+	}
+	if s, ok := p.(string); ok {
+		return s
+	}
+	return "panic"
+}
+
+// received is when a message came, for its items.
+func (s *session) received() time.Time { return s.run.server.now() }
