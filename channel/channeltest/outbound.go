@@ -201,14 +201,15 @@ func (m *memory) messageID(out *channel.Outbound) string {
 
 // recipients returns who is to get the message and has not got it yet.
 func (s sends) recipients(out *channel.Outbound) []string {
+	named := slices.Concat(out.To, out.Cc, out.Bcc)
+	if !s.m.conf.Mail && len(named) == 0 && out.Conversation != "" {
+		named = []channel.Party{{Address: out.Conversation}}
+	}
 	var all []string
-	for _, p := range slices.Concat(out.To, out.Cc, out.Bcc) {
+	for _, p := range named {
 		if !contains(all, p.Address) && !contains(out.Taken, p.Address) {
 			all = append(all, p.Address)
 		}
-	}
-	if !s.m.conf.Mail && len(all) == 0 && out.Conversation != "" && !contains(out.Taken, out.Conversation) {
-		all = append(all, out.Conversation)
 	}
 	return all
 }
