@@ -1,14 +1,17 @@
 package email
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Header holds the fields of a mail in their order.
 type Header struct {
 	Fields []Field
 }
 
-// Field is one header field. Value is unfolded and decoded (RFC 2047), valid
-// UTF-8 without controls.
+// Field is one header field. Value is unfolded and decoded (RFC 2047): one line
+// of valid UTF-8 without controls.
 type Field struct {
 	Name  string // as it was written
 	Value string
@@ -44,4 +47,24 @@ func (h Header) Values(name string) []string {
 		}
 	}
 	return out
+}
+
+// decode decodes all fields. hint is the charset of raw 8-bit bytes.
+func (h rawHeader) decode(hint string) Header {
+	out := Header{Fields: make([]Field, 0, len(h))}
+	for _, f := range h {
+		v := string(bytes.TrimSpace(f.value))
+		out.Fields = append(out.Fields, Field{Name: f.name, Value: cleanLine(decodeWords(v, hint))})
+	}
+	return out
+}
+
+// headerOf reads the header of an enclosed message, or a block of fields.
+func headerOf(b []byte) Header {
+	return rawHeaderOf(b).decode("")
+}
+
+func rawHeaderOf(b []byte) rawHeader {
+	h := &headerReader{lines: newLineReader(bytes.NewReader(b)), defect: func(string) {}, top: true}
+	return h.read()
 }

@@ -18,10 +18,10 @@ type gate struct {
 
 	mu    sync.Mutex
 	open  int
-	peers map[netip.Prefix]*peer
+	peers map[netip.Prefix]*caller
 }
 
-type peer struct {
+type caller struct {
 	open   int
 	since  time.Time // start of the minute that opened counts
 	opened int
@@ -39,7 +39,7 @@ func (g *gate) admit(addr netip.Prefix) (reason string) {
 		g.open++
 		return ""
 	}
-	p := g.peer(addr)
+	p := g.caller(addr)
 	if rate := g.limits.ConnectionRate; rate > 0 && p.opened >= rate {
 		return "Too many connections in a minute, try again later"
 	}
@@ -71,16 +71,16 @@ func (g *gate) shun(addr netip.Prefix) {
 	}
 }
 
-func (g *gate) peer(addr netip.Prefix) *peer {
+func (g *gate) caller(addr netip.Prefix) *caller {
 	now := g.now()
 	p := g.peers[addr]
 	if p == nil {
 		if len(g.peers) >= maxPeers {
 			g.prune(now)
 		}
-		p = &peer{since: now}
+		p = &caller{since: now}
 		if g.peers == nil {
-			g.peers = make(map[netip.Prefix]*peer)
+			g.peers = make(map[netip.Prefix]*caller)
 		}
 		g.peers[addr] = p
 	}

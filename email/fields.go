@@ -1,0 +1,249 @@
+package email
+
+import (
+	"bytes"
+	"strings"
+)
+
+// rawField is a header field before decoding.
+type rawField struct {
+	name  string
+	value []byte // unfolded: line ends are dropped, the blanks after them kept
+}
+
+// rawHeader is a header block before decoding.
+type rawHeader []rawField
+
+// get returns the first value of a field, trimmed.
+func (h rawHeader) get(name string) string {
+	for _, f := range h {
+		if strings.EqualFold(f.name, name) {
+			return string(bytes.TrimSpace(f.value))
+		}
+	}
+	return ""
+}
+
+// count returns how often a field occurs.
+func (h rawHeader) count(name string) (n int) {
+	for _, f := range h {
+		if strings.EqualFold(f.name, name) {
+			n++
+		}
+	}
+	return n
+}
+
+// headerReader reads one header block leniently (RFC 5322 section 2.2).
+type headerReader struct {
+	lines  *lineReader
+	stop   func(line []byte) bool // a boundary ends the block too
+	defect func(string)
+	top    bool // the header of the mail itself
+
+	fields rawHeader
+	size   int
+	open   bool // a continuation line may follow
+	full   bool // a bound was hit; what follows is skipped
+}
+
+// read reads up to and including the empty line. A boundary line and the
+// beginning of a body are left unread.
+func (h *headerReader) read() rawHeader {
+	first := true
+	for {
+		p, ok := h.lines.next()
+		if !ok {
+			return h.fields
+		}
+		if !p.start {
+			h.extend(p.data)
+			continue
+		}
+		if first && h.top {
+			p.data = bytes.TrimPrefix(p.data, []byte("\xef\xbb\xbf"))
+			if len(p.data) == 0 && len(p.end) > 0 && h.blankThenField() {
+				h.defect("empty line before the header: skipped")
+				continue
+			}
+			if bytes.HasPrefix(p.data, []byte("From ")) {
+				first = false
+				continue
+			}
+		}
+		if !h.line(p, first) {
+			return h.fields
+		}
+		first = false
+	}
+}
+
+// line takes one line and reports whether the header goes on.
+func (h *headerReader) line(p piece, first bool) bool {
+	if len(p.data) == 0 {
+		return false
+	}
+	if h.stop != nil && h.stop(p.data) {
+		h.lines.unread(p)
+		return false
+	}
+	blank := p.data[0] == ' ' || p.data[0] == '\t'
+	if blank && !first {
+		if len(bytes.TrimSpace(p.data)) > 0 {
+			h.extend(p.data)
+			return true
+		}
+		// A line of blanks folds by the letter of the standard, but most
+		// writers meant the empty line.
+		return h.headerFollows()
+	}
+	if name, value, ok := cutField(p.data); ok {
+		h.add(name, value)
+		return true
+	}
+	return h.badLine(p)
+}
+
+// badLine decides what a line that is no field means: the beginning of the
+// body, or rubbish.
+func (h *headerReader) badLine(p piece) bool {
+	h.open = false
+	if bytes.HasPrefix(p.data, []byte(">From ")) || bytes.HasPrefix(p.data, []byte("From ")) {
+		h.defect("mbox line inside the header: skipped")
+		return true
+	}
+	// Looking ahead moves the buffer in which p lies.
+	p.data, p.end = bytes.Clone(p.data), bytes.Clone(p.end)
+	text := bytes.TrimSpace(p.data)
+	if len(text) > 0 && text[0] == '<' || len(h.fields) == 0 && !h.fieldSoon() || len(h.fields) > 0 && !h.headerGoesOn() {
+		h.defect("header ends without an empty line: the body was taken to begin at the first line that is no field")
+		h.lines.unread(p)
+		return false
+	}
+	h.defect("header line without a field name: skipped")
+	return true
+}
+
+// add begins a field, within the bounds.
+func (h *headerReader) add(name string, value []byte) {
+	h.open = true
+	if h.full || len(h.fields) >= MaxHeaderFields || h.size+len(name)+len(value) > MaxHeaderBytes {
+		if !h.full {
+			h.defect("header over the limit of size or fields: the rest of it was skipped")
+		}
+		h.full = true
+		return
+	}
+	h.size += len(name) + len(value)
+	h.fields = append(h.fields, rawField{name, bytes.Clone(value)})
+}
+
+// extend adds a continuation to the last field.
+func (h *headerReader) extend(b []byte) {
+	if !h.open || h.full || len(h.fields) == 0 {
+		return
+	}
+	if h.size+len(b) > MaxHeaderBytes {
+		h.defect("header over the limit of size or fields: the rest of it was skipped")
+		h.full = true
+		return
+	}
+	h.size += len(b)
+	f := &h.fields[len(h.fields)-1]
+	f.value = append(f.value, b...)
+}
+
+// lookahead returns the next lines, up to n.
+func (h *headerReader) lookahead(n int) [][]byte {
+	rest := h.lines.peek(4 << 10)
+	var out [][]byte
+	for len(out) < n && len(rest) > 0 {
+		line, after, _ := bytes.Cut(rest, []byte{h.lines.term})
+		out = append(out, bytes.TrimRight(line, "\r"))
+		rest = after
+	}
+	return out
+}
+
+// blankThenField reports whether a header begins right after an empty line
+// that begins the mail.
+func (h *headerReader) blankThenField() bool {
+	for _, l := range h.lookahead(3) {
+		if len(l) > 0 {
+			_, _, ok := cutField(l)
+			return ok && knownField(l)
+		}
+	}
+	return false
+}
+
+// headerFollows reports whether the next line goes on with the header.
+func (h *headerReader) headerFollows() bool {
+	next := h.lookahead(1)
+	if len(next) == 0 {
+		return false
+	}
+	_, _, ok := cutField(next[0])
+	return ok && knownField(next[0])
+}
+
+// fieldSoon reports whether a field that mail has is among the next lines.
+func (h *headerReader) fieldSoon() bool {
+	for _, l := range h.lookahead(4) {
+		if len(l) == 0 {
+			return false
+		}
+		if _, _, ok := cutField(l); ok && knownField(l) {
+			return true
+		}
+	}
+	return false
+}
+
+// headerGoesOn reports whether the next lines still look like a header: a field
+// among them, or its end.
+func (h *headerReader) headerGoesOn() bool {
+	next := h.lookahead(4)
+	for _, l := range next {
+		if len(l) == 0 {
+			return true
+		}
+		if _, _, ok := cutField(l); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// cutField splits "Name: value". Blanks before the colon are tolerated.
+func cutField(line []byte) (name string, value []byte, ok bool) {
+	line = bytes.TrimLeft(line, " \t")
+	i := bytes.IndexByte(line, ':')
+	if i <= 0 {
+		return "", nil, false
+	}
+	n := bytes.TrimRight(line[:i], " \t")
+	if len(n) == 0 || len(n) > 200 {
+		return "", nil, false
+	}
+	for _, c := range n {
+		if c <= ' ' || c >= 0x7f {
+			return "", nil, false
+		}
+	}
+	return string(n), line[i+1:], true
+}
+
+// knownField reports whether a line begins with a field name that only a
+// header has: common words with a colon also begin sentences.
+func knownField(line []byte) bool {
+	name, _, ok := cutField(line)
+	if !ok {
+		return false
+	}
+	switch strings.ToLower(name) {
+	case "from", "to", "cc", "bcc", "subject", "date", "sender", "received", "reply-to", "return-path", "references", "precedence":
+		return true
+	}
+	return strings.Contains(name, "-")
+}
