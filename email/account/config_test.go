@@ -131,11 +131,13 @@ func TestOpenRefusesWhatItCannotServe(t *testing.T) {
 		change func(*channel.Account, *account.Connector)
 		field  string
 	}{
-		"another kind":  {func(a *channel.Account, _ *account.Connector) { a.Kind = "email.hosted" }, "kind"},
-		"no JSON":       {func(a *channel.Account, _ *account.Connector) { a.Config = []byte("{") }, "config"},
-		"no password":   {func(a *channel.Account, _ *account.Connector) { a.Credentials = channel.Credentials{} }, "password"},
-		"no OAuth here": {func(a *channel.Account, _ *account.Connector) { a.Config = []byte(`{"address":"a@b.test","auth":"oauth2","smtp":{"host":"h"}}`) }, "auth"},
-		"bad own name":  {func(_ *channel.Account, c *account.Connector) { c.HelloName = "x y" }, "hello_name"},
+		"another kind": {func(a *channel.Account, _ *account.Connector) { a.Kind = "email.hosted" }, "kind"},
+		"no JSON":      {func(a *channel.Account, _ *account.Connector) { a.Config = []byte("{") }, "config"},
+		"no password":  {func(a *channel.Account, _ *account.Connector) { a.Credentials = channel.Credentials{} }, "password"},
+		"no OAuth here": {func(a *channel.Account, _ *account.Connector) {
+			a.Config = []byte(`{"address":"a@b.test","auth":"oauth2","smtp":{"host":"h"}}`)
+		}, "auth"},
+		"bad own name": {func(_ *channel.Account, c *account.Connector) { c.HelloName = "x y" }, "hello_name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

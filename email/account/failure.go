@@ -169,7 +169,7 @@ func broken(ctx context.Context, at stage, err error) *failure {
 	default:
 		f.code, f.text = "connection_lost", "the connection was lost: "+oneLine(err.Error(), nil)
 	}
-	if at == stageGreeting {
+	if at == stageGreeting && f.code != "interrupted" {
 		f.code = "greeting"
 		f.fix = "Check host and port. Port 465 wants security tls; 587 wants starttls."
 	}
