@@ -155,6 +155,9 @@ type Evidence struct {
 	// Tokens are candidates for tokens of ours (see [Outbound].Token) found
 	// in message ids and in recipient addresses.
 	Tokens []string
+	// Self is the candidate for a token of ours in the message's own id: our
+	// own message coming back. It does not stand in Tokens.
+	Self string
 	// ThreadID is the provider's own thread id within this channel.
 	ThreadID string
 	// IDs are the external ids referred to: In-Reply-To, then References from

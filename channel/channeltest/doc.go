@@ -1,5 +1,21 @@
 // Package channeltest helps to test channels, and what is built on them.
 //
+// # The contract
+//
+// [Run] checks that a channel keeps the contract of package channel. The
+// channel's author plays the far side through a [Harness]:
+//
+//	func TestContract(t *testing.T) {
+//		channeltest.Run(t, func(t testing.TB) channeltest.Harness {
+//			far := startFarSide(t) // stopped by t.Cleanup
+//			return channeltest.Harness{
+//				Connector: &pigeon.Connector{Loft: far.Address()}, Account: account,
+//				Deliver:  far.Deliver,  // or Put, if the channel fetches
+//				Outbound: message, Arrived: far.Arrived,
+//			}
+//		})
+//	}
+//
 // # An in-memory channel
 //
 // [NewNetwork] makes a network with channels of all abilities, on which a test

@@ -225,15 +225,18 @@ func TestEachCheckFindsBrokenReceivers(t *testing.T) {
 		}}},
 		{"refuses deliveries at once", "deliveries at once each arrive", mutant{sink: func(_ *memory, _ context.Context, next channel.Sink) channel.Sink {
 			busy, calls := make(chan struct{}, 1), 0
+			var once sync.Once
+			refused := make(chan struct{})
 			return channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
 				select {
 				case busy <- struct{}{}:
 				default:
+					once.Do(func() { close(refused) })
 					return errors.New("busy")
 				}
 				defer func() { <-busy }()
 				if calls++; calls == 2 {
-					time.Sleep(20 * time.Millisecond) // so that another comes meanwhile
+					<-refused // another came meanwhile
 				}
 				return next.Accept(ctx, items...)
 			})

@@ -1,0 +1,299 @@
+package ticket
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// arrival is an item on its way in.
+type arrival struct {
+	item *channel.Item
+	dups []Key
+	// verified are the messages of ours that the item's tokens name, in the
+	// order of the evidence.
+	verified []MessageID
+	self     MessageID // the message of ours that it is itself, by its own id
+	raw      storedRaw
+	// record is the id under which the item is kept. A release and an
+	// interpretation name an existing one.
+	record   ItemID
+	existing bool
+	released bool
+	// poisoned is set when deciding on the item panicked.
+	poisoned string
+}
+
+// storedRaw is where an item's bodies were put.
+type storedRaw struct {
+	ref         BodyRef
+	inline      []byte
+	attachments []Attachment
+	bodies      []StoredBody // of attachments with a body of their own
+}
+
+// Accept commits items, all or none; see channel.Sink. Nil means durable. A
+// duplicate is a success. It is how channels deliver, and how a host injects.
+//
+// Errors: channel.ErrInactive while the channel is off, an error wrapping
+// channel.ErrRejected for an item that can never be taken (an unknown channel,
+// no key), and any other for a store in trouble, which is temporary.
+func (d *Desk) Accept(ctx context.Context, items ...*channel.Item) error {
+	began := d.now()
+	arrivals := make([]*arrival, 0, len(items))
+	for _, it := range items {
+		a, err := d.arrive(it)
+		if err != nil {
+			return err
+		}
+		arrivals = append(arrivals, a)
+	}
+	return d.take(ctx, arrivals, began, nil)
+}
+
+// arrive checks an item and prepares what its decision reads.
+func (d *Desk) arrive(it *channel.Item) (*arrival, error) {
+	if it == nil || len(it.Keys) == 0 {
+		return nil, fmt.Errorf("ticket: accept: item without key: %w", channel.ErrRejected)
+	}
+	v := d.view()
+	for _, id := range []channel.ID{it.Channel, it.Via} {
+		if id == "" && id != it.Channel {
+			continue
+		}
+		c, ok := v.channels[id]
+		if !ok {
+			return nil, fmt.Errorf("ticket: accept: no channel %q: %w", id, channel.ErrRejected)
+		}
+		if c.settings.Inactive {
+			return nil, fmt.Errorf("ticket: accept for %s: %w", id, channel.ErrInactive)
+		}
+	}
+	if it.Raw != nil && it.Raw.Size() > d.cfg.Limits.Body {
+		return nil, fmt.Errorf("ticket: accept: body of %d bytes is over Limits.Body: %w", it.Raw.Size(), channel.ErrRejected)
+	}
+	a := &arrival{item: it, record: ItemID(newID())}
+	for _, k := range it.Keys {
+		a.dups = append(a.dups, NewKey("item", string(it.Channel), string(k)))
+	}
+	d.verifyTokens(a)
+	return a, nil
+}
+
+// maxEvidence bounds how many tokens and ids of one item are looked up.
+const maxEvidence = 50
+
+func (d *Desk) verifyTokens(a *arrival) {
+	var tokens []string
+	if up := a.item.Update; up != nil {
+		tokens = append(tokens, up.Tokens...)
+	}
+	if m := a.item.Message; m != nil {
+		tokens = append(tokens, m.Evidence.Tokens...)
+		a.self, _ = d.ring.verify(m.Evidence.Self)
+	}
+	for _, t := range tokens[:min(len(tokens), maxEvidence)] {
+		if id, ok := d.ring.verify(t); ok {
+			a.verified = append(a.verified, id)
+		}
+	}
+}
+
+// take decides on arrivals together and commits. also, if set, adds to the
+// same commit.
+func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, also func(u *unit) error) error {
+	want := func() Want {
+		w := Want{Follow: true}
+		for _, a := range arrivals {
+			d.wantArrival(&w, a)
+		}
+		return w
+	}
+	var results []result
+	u, err := d.decide(ctx, Actor{Kind: ActorCustomer}, want, func(u *unit) error {
+		results = results[:0]
+		for _, a := range arrivals {
+			if !a.existing && u.isDuplicate(a) {
+				results = append(results, u.duplicate(a))
+				continue
+			}
+			if err := d.keepBodies(ctx, a); err != nil {
+				return err
+			}
+			r, err := d.decideArrival(u, a)
+			if err != nil {
+				return err
+			}
+			results = append(results, r)
+		}
+		if also != nil {
+			return also(u)
+		}
+		return nil
+	})
+	if err != nil {
+		for _, a := range arrivals {
+			d.dropBlobs(ctx, a)
+		}
+		return err
+	}
+	d.dropUnused(ctx, arrivals, u)
+	if f := d.cfg.Observer.Accepted; f != nil {
+		for i, r := range results {
+			f(arrivals[i].item.Channel, r.disposition, r.cause, d.now().Sub(began))
+		}
+	}
+	return nil
+}
+
+// decideArrival runs the pure decision. A panic in it makes the item poison:
+// it is quarantined with its raw form, and the channel goes on.
+func (d *Desk) decideArrival(u *unit, a *arrival) (r result, err error) {
+	if a.poisoned != "" {
+		return u.quarantine(a, channel.CausePoison, a.poisoned), nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			d.log.Error("deciding on an item panicked", "channel", a.item.Channel, "panic", p, "stack", string(debug.Stack()))
+			a.poisoned = "the engine failed on it"
+			// The unit may hold half a decision: begin again without it.
+			err = errAgain
+		}
+	}()
+	return u.intake(a, d.intakeRules()), nil
+}
+
+func (d *Desk) intakeRules() intakeRules {
+	return intakeRules{view: d.view(), ret: d.cfg.Return, strangers: d.cfg.Strangers, limits: d.cfg.Limits, log: d.log}
+}
+
+// wantArrival adds what the decision on a reads.
+func (d *Desk) wantArrival(w *Want, a *arrival) {
+	it := a.item
+	w.Keys = append(w.Keys, a.dups...)
+	w.Messages = append(w.Messages, a.verified...)
+	if a.self != "" {
+		w.Messages = append(w.Messages, a.self)
+	}
+	if a.existing {
+		w.Items = append(w.Items, a.record)
+	}
+	if up := it.Update; up != nil {
+		for _, id := range up.IDs[:min(len(up.IDs), maxEvidence)] {
+			w.Keys = append(w.Keys, externalKey(it.Channel, id))
+		}
+	}
+	m := it.Message
+	if m == nil {
+		return
+	}
+	scheme := d.scheme(it.Channel)
+	w.Keys = append(w.Keys, contactKey(scheme, m.From.Address))
+	if m.ExternalID != "" {
+		w.Keys = append(w.Keys, externalKey(it.Channel, m.ExternalID))
+	}
+	w.Keys = append(w.Keys, threadingKeys(it.Channel, m)...)
+	for _, p := range refParties(m) {
+		w.Keys = append(w.Keys, refKey(it.Channel, m.ExternalID, p))
+	}
+}
+
+func (d *Desk) scheme(id channel.ID) string {
+	if c, ok := d.view().channels[id]; ok && c.info.Scheme != "" {
+		return c.info.Scheme
+	}
+	return "unknown"
+}
+
+// keepBodies puts the arrival's bodies where they are kept, once: large ones to
+// Blobs, durably before the commit that refers to them.
+func (d *Desk) keepBodies(ctx context.Context, a *arrival) error {
+	if a.raw.ref.ID == "" && a.item.Raw != nil && !a.existing {
+		ref, inline, err := d.keepBody(ctx, a.item.Raw)
+		if err != nil {
+			return err
+		}
+		a.raw.ref, a.raw.inline = ref, inline
+	}
+	if a.item.Message == nil || a.raw.attachments != nil {
+		return nil
+	}
+	a.raw.attachments = []Attachment{}
+	for _, at := range a.item.Message.Attachments {
+		t := Attachment{Name: at.Name, Type: at.Type, Size: at.Size, Inline: at.Inline, ContentID: at.ContentID, Window: at.Window}
+		if at.Window == nil && at.Body != nil {
+			ref, inline, err := d.keepBody(ctx, at.Body)
+			if err != nil {
+				return err
+			}
+			t.Body = ref
+			if !ref.Blob {
+				a.raw.bodies = append(a.raw.bodies, StoredBody{ID: ref.ID, Data: inline})
+			}
+		}
+		a.raw.attachments = append(a.raw.attachments, t)
+	}
+	return nil
+}
+
+// keepBody stores a large body in Blobs; of a small one it returns the bytes,
+// for the commit.
+func (d *Desk) keepBody(ctx context.Context, b channel.Body) (BodyRef, []byte, error) {
+	ref := BodyRef{ID: BodyID(newID()), Size: b.Size()}
+	if d.cfg.Blobs == nil || b.Size() <= d.cfg.Limits.InlineBody {
+		data, err := channel.ReadBody(b, d.cfg.Limits.Body)
+		if err != nil {
+			return ref, nil, fmt.Errorf("ticket: read body: %w", err)
+		}
+		return ref, data, nil
+	}
+	r, err := b.Open()
+	if err != nil {
+		return ref, nil, fmt.Errorf("ticket: read body: %w", err)
+	}
+	defer r.Close()
+	n, err := d.cfg.Blobs.Put(ctx, ref.ID, r)
+	if err == nil && n != ref.Size {
+		err = fmt.Errorf("%d bytes of %d", n, ref.Size)
+	}
+	if err != nil {
+		return ref, nil, fmt.Errorf("ticket: keep body: %w", err)
+	}
+	ref.Blob = true
+	return ref, nil, nil
+}
+
+// dropBlobs removes the blobs of an arrival that was not committed. When that
+// fails they are orphans, which nothing refers to.
+func (d *Desk) dropBlobs(ctx context.Context, a *arrival) {
+	if d.cfg.Blobs == nil {
+		return
+	}
+	drop := func(ref BodyRef) {
+		if ref.Blob && !a.existing {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			if err := d.cfg.Blobs.Delete(ctx, ref.ID); err != nil {
+				d.log.Warn("remove body that was not committed", "body", ref.ID, slog.Any("error", err))
+			}
+		}
+	}
+	drop(a.raw.ref)
+	for _, at := range a.raw.attachments {
+		drop(at.Body)
+	}
+}
+
+// dropUnused removes the blobs of arrivals that a late look found to be
+// duplicates.
+func (d *Desk) dropUnused(ctx context.Context, arrivals []*arrival, u *unit) {
+	for _, a := range arrivals {
+		if i := u.snap.Items[a.record]; i != nil && i.Disposition == DisposedDuplicate {
+			d.dropBlobs(ctx, a)
+		}
+	}
+}

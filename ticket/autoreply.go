@@ -1,0 +1,243 @@
+package ticket
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+type channelID = channel.ID
+
+// Caps bound automatic replies, so that no loop with another machine can grow
+// (RFC 3834 section 2). Zero fields have the defaults; negative ones mean none.
+type Caps struct {
+	AddressHour int           // to one address in an hour; default 1
+	AddressDay  int           // to one address in a day; default 4
+	DomainHour  int           // to one domain in an hour; default 50
+	ChannelHour int           // of one channel in an hour; default 500
+	Ticket      int           // on one ticket; default 1
+	MaxAge      time.Duration // of a message on arrival; default 24 hours
+}
+
+func (c *Caps) complete() {
+	orDefault(&c.AddressHour, 1)
+	orDefault(&c.AddressDay, 4)
+	orDefault(&c.DomainHour, 50)
+	orDefault(&c.ChannelHour, 500)
+	orDefault(&c.Ticket, 1)
+	orDefault(&c.MaxAge, 24*time.Hour)
+}
+
+// cap is one bounded counter.
+type replyCap struct {
+	rule  string
+	count Count
+}
+
+// counts are the counters that a reply to address adds to.
+func (c Caps) counts(ch channel.ID, address string, t TicketID, now time.Time) []replyCap {
+	address = capAddress(address)
+	domain := address[strings.LastIndexByte(address, '@')+1:]
+	hour, day := now.Format("2006-01-02T15"), now.Format(time.DateOnly)
+	mk := func(rule, scope, who, when string, limit int, keep time.Duration) replyCap {
+		return replyCap{rule: rule, count: Count{Name: "auto:" + scope + ":" + who + ":" + when, Add: 1, Max: int64(limit), Expires: now.Add(keep)}}
+	}
+	all := []replyCap{
+		mk("cap_address_hour", "ah", address, hour, c.AddressHour, 2*time.Hour),
+		mk("cap_address_day", "ad", address, day, c.AddressDay, 25*time.Hour),
+		mk("cap_domain_hour", "dh", domain, hour, c.DomainHour, 2*time.Hour),
+		mk("cap_channel_hour", "ch", string(ch), hour, c.ChannelHour, 2*time.Hour),
+		mk("cap_ticket", "t", string(t), "", c.Ticket, 400*24*time.Hour),
+	}
+	var out []replyCap
+	for _, k := range all {
+		if k.count.Max >= 0 {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// capAddress is the address that caps count by: lower case, without +tag, with
+// the rewriting of forwarders (SRS) and bounce tags (BATV) undone, since else a
+// forwarded sender looks new each day.
+func capAddress(a string) string {
+	a = strings.ToLower(strings.TrimSpace(a))
+	if rest, ok := strings.CutPrefix(a, "prvs="); ok {
+		if _, orig, ok := strings.Cut(rest, "="); ok {
+			a = orig
+		}
+	}
+	local, _, _ := strings.Cut(a, "@")
+	if strings.HasPrefix(local, "srs0=") || strings.HasPrefix(local, "srs0+") || strings.HasPrefix(local, "srs0-") {
+		// SRS0=hash=timestamp=domain=local
+		if p := strings.SplitN(local[5:], "=", 4); len(p) == 4 {
+			a = p[3] + "@" + p[2]
+		}
+	}
+	return addressKey(a)
+}
+
+// autoReplyCase is what the decision on an automatic reply looks at.
+type autoReplyCase struct {
+	message  *Message
+	ticket   *Ticket
+	settings Settings
+	caps     Caps
+	counts   []replyCap
+	counters map[string]int64
+	ours     bool // the sender is an address of ours
+	replies  bool // we answered this ticket before, or it is not its first message
+}
+
+// decideAutoReply is pure: whether to answer, and why (RFC 3834).
+func decideAutoReply(c autoReplyCase) (bool, trace) {
+	var why trace
+	m := c.message
+	stop := func(rule, detail string) (bool, trace) {
+		why.add(rule, "no", detail)
+		return false, why
+	}
+	switch {
+	case !c.settings.AutoReply.On:
+		return stop("setting", "auto reply is off for this channel")
+	case c.settings.Inactive:
+		return stop("setting", "the channel is switched off")
+	case m.Imported:
+		return stop("imported", "the message was imported, backfilled or released")
+	case m.CreatedAt.Sub(m.At) > c.caps.MaxAge:
+		return stop("age", "the message was "+m.CreatedAt.Sub(m.At).Round(time.Hour).String()+" old on arrival")
+	case m.Direction != In:
+		return stop("direction", "the message is not a customer's")
+	case m.Automatic.Is():
+		return stop("automatic", string(m.Automatic.Kind)+": "+m.Automatic.Reason)
+	case m.Envelope.NullPath:
+		return stop("null_path", "the reverse-path is empty (RFC 3834 section 2)")
+	case m.Quiet != "":
+		return stop("quiet", m.Quiet)
+	case c.ours:
+		return stop("own_address", "the sender is an address of ours")
+	case m.Unverified:
+		return stop("unverified", "the sender takes no part in the conversation")
+	case m.Auth.DMARC == "fail":
+		return stop("dmarc", "the sender may be forged")
+	case c.ticket == nil:
+		return stop("ticket", "there is no ticket")
+	case c.replies:
+		return stop("once", "the message is not the first of its ticket")
+	case !plausibleMail(replyAddress(m)):
+		return stop("address", "there is no address to answer to")
+	}
+	why.add("sender", "ok", "written by a person, as far as can be told")
+	for _, k := range c.counts {
+		if c.counters[k.count.Name] >= k.count.Max {
+			return stop(k.rule, fmt.Sprintf("%d already", c.counters[k.count.Name]))
+		}
+	}
+	why.add("caps", "ok", "")
+	return true, why
+}
+
+// replyAddress is where an answer to a message goes.
+func replyAddress(m *Message) string {
+	if ps := replyParties(m); len(ps) > 0 {
+		return ps[0].Address
+	}
+	return ""
+}
+
+func replyParties(m *Message) []channel.Party {
+	if len(m.ReplyTo) > 0 && m.ReplyTo[0].Address != "" {
+		return m.ReplyTo
+	}
+	if m.From.Address == "" {
+		return nil
+	}
+	return []channel.Party{m.From}
+}
+
+// autoReply decides on the automatic reply to a message and, in the same
+// commit as the counters, puts it in the outbox.
+func (d *Desk) autoReply(ctx context.Context, w *Work) error {
+	var counters []string
+	want := func() Want {
+		return Want{Follow: true, Messages: []MessageID{w.Message}, Counters: counters}
+	}
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, want, func(u *unit) error {
+		u.done(w)
+		m := u.snap.Messages[w.Message]
+		if m == nil || !m.RedactedAt.IsZero() {
+			return nil
+		}
+		v := d.view()
+		t := u.snap.Tickets[m.Ticket]
+		conv := u.snap.Conversations[m.Conversation]
+		if conv == nil {
+			return nil
+		}
+		c := autoReplyCase{message: m, ticket: t, settings: v.settings(m.Channel, m.Via), caps: d.cfg.Caps, ours: v.ours(m.From.Address)}
+		if t != nil {
+			c.counts = d.cfg.Caps.counts(m.Channel, replyAddress(m), t.ID, u.now)
+			c.replies = t.MessageCount > 1 && !firstOf(m, t)
+		}
+		if counters == nil && len(c.counts) > 0 {
+			for _, k := range c.counts {
+				counters = append(counters, k.count.Name)
+			}
+			return errAgain // now with the counters
+		}
+		c.counters = u.snap.Counters
+		yes, why := decideAutoReply(c)
+		outcome := "no"
+		if yes {
+			outcome = "sent"
+			reply := d.composeAutoReply(u, m, t, conv, c.settings)
+			why.add("outbox", "pending", string(reply.ID))
+			for _, k := range c.counts {
+				u.c.Counts = append(u.c.Counts, k.count)
+			}
+		}
+		last := why[len(why)-1]
+		u.event(Event{Type: EventAutoReply, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID,
+			Data: map[string]string{"outcome": outcome, "rule": last.Rule}})
+		u.explain(Decision{Kind: "auto_reply", Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Outcome: outcome, Steps: why})
+		return nil
+	})
+	return err
+}
+
+// firstOf reports whether m is the message that opened t.
+func firstOf(m *Message, t *Ticket) bool { return m.CreatedAt.Equal(t.CreatedAt) }
+
+// composeAutoReply puts the automatic reply in the outbox.
+func (d *Desk) composeAutoReply(u *unit, m *Message, t *Ticket, conv *Conversation, s Settings) *Message {
+	v := d.view()
+	fill := strings.NewReplacer(
+		"{{ticket.number}}", itoa(t.Number),
+		"{{customer.name}}", clean(m.From.Name, 100),
+		"{{subject}}", clean(m.Subject, 200),
+	)
+	subject := clean(fill.Replace(s.AutoReply.Subject), d.cfg.Limits.Subject)
+	if subject == "" {
+		subject = clean("Auto: "+m.Subject, 120)
+	}
+	by, system := v.sender(conv)
+	from := v.channels[by]
+	out := &Message{
+		ID: MessageID(newID()), Conversation: conv.ID, Ticket: t.ID, Channel: by, Direction: Out, Auto: channel.AutoReplied,
+		To: []channel.Party{{Name: m.From.Name, Address: replyAddress(m)}}, Subject: subject, Text: fill.Replace(s.AutoReply.Body),
+		References: conv.References, ThreadID: conv.ThreadID, System: system, CreatedAt: u.now, At: u.now, State: StatePending,
+	}
+	if from != nil {
+		out.From = channel.Party{Name: from.info.Name, Address: from.info.Address}
+	}
+	out.Search = searchText(out, d.cfg.Limits.Search)
+	u.enqueue(out)
+	conv.MessageCount++
+	u.editConversation(conv)
+	u.editTicket(t).MessageCount++
+	return out
+}

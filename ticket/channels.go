@@ -1,0 +1,535 @@
+package ticket
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/routing"
+)
+
+// savedChannel is a channel's record.
+type savedChannel struct {
+	ID           channel.ID      `json:"id"`
+	Kind         channel.Kind    `json:"kind"`
+	Name         string          `json:"name"`
+	Address      string          `json:"address"`
+	Config       json.RawMessage `json:"config,omitempty"`
+	Sealed       []byte          `json:"sealed,omitempty"`
+	ReceivesVia  channel.ID      `json:"receives_via,omitempty"`
+	ForwardToken string          `json:"forward_token,omitempty"`
+	Settings     Settings        `json:"settings"`
+	CreatedAt    time.Time       `json:"created_at"`
+}
+
+// Channel is a connected channel as it is listed.
+type Channel struct {
+	channel.Info
+	CreatedAt   time.Time
+	Status      channel.Status
+	Settings    Settings
+	Config      json.RawMessage // without secrets
+	ReceivesVia channel.ID
+	// ForwardAddress is where a paired account's mail server is to forward to.
+	ForwardAddress string
+}
+
+func channelRef(id channel.ID) RecordRef { return RecordRef{recordChannel, string(id)} }
+
+// Connect adds a channel: it validates the configuration, opens it and keeps
+// it. It does not test the connection; see Check. Errors: *channel.FieldError
+// for a bad or taken value.
+func (d *Desk) Connect(ctx context.Context, cfg channel.Config, s Settings) (*Channel, error) {
+	acct, err := cfg.Account()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	acct.ID = channel.ID(newID())
+	saved := savedChannel{ID: acct.ID, CreatedAt: d.now(), Settings: s}
+	if acct.ReceivesVia != "" {
+		saved.ForwardToken = randomToken(8)
+	}
+	if err := d.saveChannel(ctx, acct, &saved, EventChannelCreated); err != nil {
+		return nil, err
+	}
+	return d.Channel(ctx, acct.ID)
+}
+
+// ChannelPatch changes a channel; nil fields stay.
+type ChannelPatch struct {
+	Name     *string
+	Settings *Settings
+	// Config replaces the configuration, of the same kind. If it carries no
+	// credentials, the saved ones stay.
+	Config channel.Config
+}
+
+// Update changes a channel. It takes effect at once on this node, and within
+// Timing.Refresh on others. Errors: ErrNotFound, *channel.FieldError.
+func (d *Desk) Update(ctx context.Context, id channel.ID, p ChannelPatch) (*Channel, error) {
+	if err := d.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	snap, err := d.store.Snapshot(ctx, Want{Records: []RecordRef{channelRef(id)}})
+	if err != nil {
+		return nil, fmt.Errorf("ticket: read channel: %w", err)
+	}
+	rec := snap.Records[channelRef(id)]
+	if rec == nil {
+		return nil, fmt.Errorf("channel %q: %w", id, ErrNotFound)
+	}
+	var saved savedChannel
+	if err := json.Unmarshal(rec.Doc, &saved); err != nil {
+		return nil, fmt.Errorf("ticket: read channel: %w", err)
+	}
+	acct, err := d.account(saved)
+	if err != nil {
+		return nil, err
+	}
+	if p.Config != nil {
+		next, err := p.Config.Account()
+		if err != nil {
+			return nil, err
+		}
+		if next.Kind != acct.Kind {
+			return nil, badField("kind", "is %q and cannot be changed to %q", acct.Kind, next.Kind)
+		}
+		next.ID = id
+		if next.Name == "" {
+			next.Name = acct.Name
+		}
+		if next.Credentials.Empty() {
+			next.Credentials = acct.Credentials
+		}
+		acct = next
+		if acct.ReceivesVia != "" && saved.ForwardToken == "" {
+			saved.ForwardToken = randomToken(8)
+		}
+	}
+	if p.Name != nil {
+		acct.Name = *p.Name
+	}
+	if p.Settings != nil {
+		saved.Settings = *p.Settings
+	}
+	if err := d.saveChannel(ctx, acct, &saved, EventChannelUpdated); err != nil {
+		return nil, err
+	}
+	return d.Channel(ctx, id)
+}
+
+// saveChannel validates, opens and commits a channel.
+func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *savedChannel, event EventType) error {
+	if err := d.checkSettings(saved.Settings); err != nil {
+		return err
+	}
+	if clean(acct.Name, maxNameLength+1) != acct.Name || len([]rune(acct.Name)) > maxNameLength {
+		return badField("name", "must be one line of at most %d characters", maxNameLength)
+	}
+	if via := acct.ReceivesVia; via != "" {
+		d.mu.Lock()
+		o := d.channels[via]
+		d.mu.Unlock()
+		if o == nil {
+			return badField("forwarded_to", "there is no channel %q", via)
+		}
+		if _, ok := o.ch.(channel.Forwardee); !ok {
+			return badField("forwarded_to", "channel %q takes no forwarded mail; name a hosted mailbox", via)
+		}
+	}
+	conn, ok := d.connectors[acct.Kind]
+	if !ok {
+		return badField("kind", "there is no connector for %q", acct.Kind)
+	}
+	ch, err := conn.Open(ctx, acct, d.env(acct.ID))
+	if err != nil {
+		return err
+	}
+	oldAddress := saved.Address
+	saved.Kind, saved.Name, saved.Config, saved.ReceivesVia = acct.Kind, acct.Name, acct.Config, acct.ReceivesVia
+	saved.Address = ch.Info().Address
+	saved.Sealed = nil
+	if !acct.Credentials.Empty() {
+		if !d.sealer.enabled() {
+			d.abandon(ch, acct.ID)
+			return badField("password", "cannot be kept: set Config.Key, which seals secrets")
+		}
+		if saved.Sealed, err = d.sealCredentials(acct.ID, acct.Credentials); err != nil {
+			return err
+		}
+	}
+	addressKey := func(a string) Key { return NewKey("address", strings.ToLower(a)) }
+	ref := channelRef(acct.ID)
+	_, err = d.decide(ctx, Actor{Kind: ActorHost}, func() Want {
+		return Want{Records: []RecordRef{ref}, Keys: []Key{addressKey(saved.Address)}}
+	}, func(u *unit) error {
+		owner, taken := u.snap.Refs[addressKey(saved.Address)]
+		if taken && owner.ID != string(acct.ID) {
+			return badField("address", "%s is connected already", saved.Address)
+		}
+		if oldAddress != "" && !strings.EqualFold(oldAddress, saved.Address) {
+			u.release(addressKey(oldAddress))
+		}
+		u.claim(addressKey(saved.Address), "channel", string(acct.ID))
+		u.event(Event{Type: event, Channel: acct.ID, Data: map[string]string{"kind": string(acct.Kind)}})
+		if saved.Settings.Queue != "" {
+			u.addWork(&Work{Kind: WorkAssign, Queue: saved.Settings.Queue})
+		}
+		return u.putRecord(ref, saved)
+	})
+	if err != nil {
+		d.abandon(ch, acct.ID)
+		return err
+	}
+	return d.Refresh(ctx)
+}
+
+// abandon closes a channel that was opened only to be validated, unless the
+// desk has it open under the same id.
+func (d *Desk) abandon(ch channel.Channel, id channel.ID) {
+	d.mu.Lock()
+	_, open := d.channels[id]
+	d.mu.Unlock()
+	if c, ok := ch.(io.Closer); ok && !open {
+		_ = c.Close()
+	}
+}
+
+func (d *Desk) sealCredentials(id channel.ID, c channel.Credentials) ([]byte, error) {
+	plain, err := json.Marshal(c.Reveal())
+	if err != nil {
+		return nil, errors.New("ticket: seal credentials")
+	}
+	return d.sealer.seal(plain, "credentials:"+string(id))
+}
+
+// account returns the account of a saved channel.
+func (d *Desk) account(s savedChannel) (channel.Account, error) {
+	a := channel.Account{ID: s.ID, Kind: s.Kind, Name: s.Name, Config: s.Config, ReceivesVia: s.ReceivesVia}
+	if s.Sealed != nil {
+		plain, err := d.sealer.open(s.Sealed, "credentials:"+string(s.ID))
+		if err != nil {
+			return a, err
+		}
+		var m map[string]string
+		if err := json.Unmarshal(plain, &m); err != nil {
+			return a, errors.New("ticket: read credentials")
+		}
+		a.Credentials = channel.NewCredentials(m)
+	}
+	return a, nil
+}
+
+func (d *Desk) checkSettings(s Settings) error {
+	v := d.view()
+	if _, ok := v.queues[s.Queue]; s.Queue != "" && !ok {
+		return badField("settings.queue", "there is no queue %q", s.Queue)
+	}
+	switch s.WhenNoneOnline {
+	case "", routing.AnyAgent, routing.Wait:
+	default:
+		return badField("settings.when_none_online", "must be %q or %q", routing.AnyAgent, routing.Wait)
+	}
+	if clean(s.AutoReply.Subject, d.cfg.Limits.Subject+1) != strings.TrimSpace(s.AutoReply.Subject) {
+		return badField("settings.auto_reply.subject", "must be one line of at most %d characters", d.cfg.Limits.Subject)
+	}
+	if len(s.AutoReply.Body) > d.cfg.Limits.Text {
+		return badField("settings.auto_reply.body", "must have at most %d bytes", d.cfg.Limits.Text)
+	}
+	if s.AutoReply.On && strings.TrimSpace(s.AutoReply.Body) == "" {
+		return badField("settings.auto_reply.body", "must not be empty when auto reply is on")
+	}
+	for a := range s.Signatures.Agents {
+		if _, ok := v.agents[a]; !ok {
+			return badField("settings.signatures.agents", "there is no agent %q", a)
+		}
+	}
+	return nil
+}
+
+// Disconnect removes a channel. Its conversations stay; what is pending on it
+// stays pending and can be cancelled. Error: ErrNotFound.
+func (d *Desk) Disconnect(ctx context.Context, id channel.ID) error {
+	refs := []RecordRef{channelRef(id), {recordState, string(id)}}
+	_, err := d.decide(ctx, Actor{Kind: ActorHost}, func() Want { return Want{Records: refs} }, func(u *unit) error {
+		rec := u.snap.Records[refs[0]]
+		if rec == nil {
+			return fmt.Errorf("channel %q: %w", id, ErrNotFound)
+		}
+		var saved savedChannel
+		if err := json.Unmarshal(rec.Doc, &saved); err != nil {
+			return fmt.Errorf("ticket: read channel: %w", err)
+		}
+		u.release(NewKey("address", strings.ToLower(saved.Address)))
+		u.dropRecord(refs[0])
+		u.dropRecord(refs[1])
+		u.event(Event{Type: EventChannelDeleted, Channel: id})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return d.Refresh(ctx)
+}
+
+// Channels lists the channels in the order they were connected.
+func (d *Desk) Channels(ctx context.Context) ([]*Channel, error) {
+	if err := d.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make([]*Channel, 0, len(d.channels))
+	for _, o := range d.channels {
+		out = append(out, d.describe(o))
+	}
+	slices.SortFunc(out, func(a, b *Channel) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return out, nil
+}
+
+// Channel returns one channel. Error: ErrNotFound.
+func (d *Desk) Channel(ctx context.Context, id channel.ID) (*Channel, error) {
+	if err := d.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o, ok := d.channels[id]
+	if !ok {
+		return nil, fmt.Errorf("channel %q: %w", id, ErrNotFound)
+	}
+	return d.describe(o), nil
+}
+
+// describe returns o as it is listed. d.mu is held.
+func (d *Desk) describe(o *opened) *Channel {
+	c := &Channel{
+		Info: o.info(), CreatedAt: o.saved.CreatedAt, Settings: o.saved.Settings, Status: o.status,
+		Config: slices.Clone(o.saved.Config), ReceivesVia: o.saved.ReceivesVia,
+	}
+	if o.saved.Settings.Inactive {
+		c.Status.State = channel.StateInactive
+	}
+	c.CanStart = c.CanStart && !o.saved.Settings.NoWriteFirst
+	if via := d.channels[o.saved.ReceivesVia]; via != nil && o.saved.ForwardToken != "" {
+		if f, ok := via.ch.(channel.Forwardee); ok {
+			c.ForwardAddress = f.ForwardAddress(o.saved.ForwardToken)
+		}
+	}
+	return c
+}
+
+// Check diagnoses a channel: what it finds itself, and what the desk finds in
+// its settings. It may take as long as the channel's own time limits. Error:
+// ErrNotFound.
+func (d *Desk) Check(ctx context.Context, id channel.ID) ([]channel.Finding, error) {
+	c, err := d.Channel(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	o := d.channels[id]
+	d.mu.Unlock()
+	if o == nil {
+		return nil, fmt.Errorf("channel %q: %w", id, ErrNotFound)
+	}
+	var out []channel.Finding
+	if o.openErr != nil {
+		out = append(out, channel.Finding{Code: "open", Severity: channel.SeverityError, Text: o.openErr.Error(), Fix: "Correct the channel's configuration."})
+	}
+	if ck, ok := o.ch.(channel.Checker); ok {
+		out = append(out, ck.Check(ctx)...)
+	}
+	out = append(out, d.checkDesk(c)...)
+	notices, _, err := d.store.Items(ctx, ItemFilter{Channel: id, Disposition: DisposedNotice}, Page{Limit: 10})
+	if err != nil {
+		return nil, fmt.Errorf("ticket: read notices: %w", err)
+	}
+	for _, n := range notices {
+		out = append(out, n.Finding)
+	}
+	if len(out) == 0 {
+		out = append(out, channel.Finding{Code: "ok", Severity: channel.SeverityOK, Text: "Nothing wrong was found."})
+	}
+	return out, nil
+}
+
+// checkDesk finds what is wrong with a channel's settings.
+func (d *Desk) checkDesk(c *Channel) []channel.Finding {
+	var out []channel.Finding
+	warn := func(code, text, fix string) {
+		out = append(out, channel.Finding{Code: code, Severity: channel.SeverityWarning, Text: text, Fix: fix})
+	}
+	s := c.Settings
+	v := d.view()
+	if s.Inactive {
+		warn("inactive", "The channel is switched off.", "Switch it on.")
+	}
+	if q, ok := v.queues[s.Queue]; c.CanReceive && c.ReceivesVia == "" {
+		switch {
+		case s.Queue == "":
+			warn("no_queue", "The channel has no queue, so its tickets are given to nobody.", "Choose a queue.")
+		case !ok:
+			warn("no_queue", fmt.Sprintf("There is no queue %q.", s.Queue), "Choose another queue.")
+		case len(q.Agents) == 0:
+			warn("queue_empty", fmt.Sprintf("Queue %q has no agents.", s.Queue), "Add agents to it.")
+		}
+	}
+	if d.cfg.System == nil {
+		if s.AutoReply.On && !c.CanSend {
+			warn("no_relay", "Auto replies of this mailbox are kept pending: there is no system sender.", "Configure a relay (Config.System).")
+		}
+		if s.NotifyAgent {
+			warn("no_relay", "Agents are not notified by email: there is no system sender.", "Configure a relay (Config.System).")
+		}
+	}
+	if c.ReceivesVia != "" && c.ForwardAddress == "" {
+		warn("pair_broken", "The hosted mailbox that this account forwards to is gone.", "Choose another hosted mailbox.")
+	}
+	return out
+}
+
+// Refresh reads the configuration again: channels, queues and agents that
+// another node may have changed. It opens, reopens and closes channels
+// accordingly.
+func (d *Desk) Refresh(ctx context.Context) error {
+	d.refreshing.Lock()
+	defer d.refreshing.Unlock()
+	snap, err := d.store.Snapshot(ctx, Want{Kinds: []RecordKind{recordChannel, recordQueue, recordAgent}})
+	if err != nil {
+		return fmt.Errorf("ticket: read configuration: %w", err)
+	}
+	v := &deskView{
+		channels: map[channel.ID]*channelView{},
+		queues:   map[routing.QueueID]routing.Queue{},
+		agents:   map[routing.AgentID]routing.Agent{},
+	}
+	qs, err := decodeRecords[routing.Queue](snap, recordQueue)
+	if err != nil {
+		return err
+	}
+	for _, q := range qs {
+		v.queues[q.ID] = q
+	}
+	as, err := decodeRecords[routing.Agent](snap, recordAgent)
+	if err != nil {
+		return err
+	}
+	for _, a := range as {
+		v.agents[a.ID] = a
+	}
+	saved, err := decodeRecords[savedChannel](snap, recordChannel)
+	if err != nil {
+		return err
+	}
+	d.openChannels(ctx, saved)
+	d.mu.Lock()
+	for id, o := range d.channels {
+		_, sends := o.ch.(channel.Sender)
+		v.channels[id] = &channelView{info: o.info(), settings: o.saved.Settings, via: o.saved.ReceivesVia, sends: sends}
+	}
+	d.mu.Unlock()
+	d.viewed.Store(v)
+	return nil
+}
+
+// openChannels makes the opened channels those that are saved. Hosted mailboxes
+// learn of the accounts that are paired with them. d.refreshing is held.
+func (d *Desk) openChannels(ctx context.Context, saved []savedChannel) {
+	forwards := map[channel.ID][]channel.Forward{}
+	ids := map[channel.ID]bool{}
+	slices.SortFunc(saved, func(a, b savedChannel) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	for _, s := range saved {
+		ids[s.ID] = true
+		if s.ReceivesVia != "" && s.ForwardToken != "" {
+			forwards[s.ReceivesVia] = append(forwards[s.ReceivesVia],
+				channel.Forward{Channel: s.ID, Address: s.Address, Token: s.ForwardToken})
+		}
+	}
+	d.mu.Lock()
+	known := maps.Clone(d.channels)
+	d.mu.Unlock()
+	for id, o := range known {
+		if !ids[id] {
+			d.mu.Lock()
+			delete(d.channels, id)
+			d.mu.Unlock()
+			o.stop()
+			if c, ok := o.ch.(io.Closer); ok {
+				_ = c.Close()
+			}
+		}
+	}
+	for _, s := range saved {
+		d.openChannel(ctx, s, forwards[s.ID], known[s.ID])
+	}
+}
+
+// openChannel opens a saved channel unless it is open in the same form.
+func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []channel.Forward, old *opened) {
+	form, _ := json.Marshal(struct {
+		K channel.Kind
+		N string
+		C json.RawMessage
+		S []byte
+		V channel.ID
+		F []channel.Forward
+	}{s.Kind, s.Name, s.Config, s.Sealed, s.ReceivesVia, forwards})
+	if old != nil && bytes.Equal(old.form, form) && old.openErr == nil {
+		d.mu.Lock()
+		old.saved = s
+		d.mu.Unlock()
+		d.startOrStop(old)
+		return
+	}
+	o := &opened{desk: d, saved: s, form: form, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}
+	acct, err := d.account(s)
+	if err == nil {
+		acct.Forwards = forwards
+		if conn, ok := d.connectors[s.Kind]; ok {
+			o.ch, err = conn.Open(ctx, acct, d.env(s.ID))
+		} else {
+			err = fmt.Errorf("ticket: there is no connector for %q", s.Kind)
+		}
+	}
+	if err != nil {
+		d.log.Error("open channel", "channel", s.ID, "kind", s.Kind, slog.Any("error", err))
+		o.openErr, o.ch = err, nil
+		o.status.State, o.status.Reason = channel.StateDegraded, err.Error()
+	}
+	if old != nil {
+		if o.openErr == nil {
+			o.status = old.status
+		}
+		if old.openErr != nil && o.openErr == nil {
+			o.status = channel.Status{State: channel.StateConnecting, Since: d.now()}
+		}
+		if old.ch != nil && old.ch.Info().Exclusive {
+			old.stop()
+		}
+	}
+	d.mu.Lock()
+	d.channels[s.ID] = o
+	d.mu.Unlock()
+	d.startOrStop(o)
+	if old != nil {
+		old.stop()
+	}
+}

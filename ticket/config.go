@@ -1,0 +1,203 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/routing"
+)
+
+// Config configures a [Desk]. Only Store is required.
+type Config struct {
+	// Store keeps the portal's data. Required.
+	Store Store
+	// Blobs keeps content larger than Limits.InlineBody. Nil: the store keeps
+	// everything.
+	Blobs Blobs
+	// Connectors open channels, one for each kind.
+	Connectors []channel.Connector
+	// System sends what the portal itself writes: auto replies of mailboxes
+	// that only receive, notices to agents. Nil: such messages stay pending,
+	// and Check says so.
+	System channel.Sender
+	// SystemFrom is the sender of notices to agents. Empty: the address of the
+	// ticket's channel.
+	SystemFrom channel.Party
+
+	// Policies are added to, or replace, those of routing.Stock by name.
+	Policies map[string]routing.Policy
+	// Return decides what happens when a customer writes again.
+	Return ReturnPolicy
+	// Strangers decides about mail that refers to an id of ours but comes from
+	// somebody outside the conversation.
+	Strangers StrangerPolicy
+	// Caps bound automatic replies. Zero fields have the defaults of Caps.
+	Caps Caps
+	// Limits bound what is taken in and kept. Zero fields have defaults.
+	Limits Limits
+	// Undo is how long an outgoing message waits before it is sent, so that it
+	// can be cancelled. 0 means 10 seconds, a negative value none.
+	Undo time.Duration
+	// Timing of leases, retries and polls. Zero fields have defaults.
+	Timing Timing
+
+	// Key seals secrets at rest: 32 bytes. Without it channels that have
+	// credentials cannot be connected. OldKeys still open what they sealed;
+	// it is sealed anew with Key when it is next saved.
+	Key     []byte
+	OldKeys [][]byte
+
+	// Portal is the portal's name as connectors see it. Default "main".
+	Portal string
+	// Node names this process among those that share the store. Default: a
+	// random name.
+	Node string
+	// Log nil discards.
+	Log *slog.Logger
+	// Observer is told what happens, for metrics and traces.
+	Observer Observer
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+	// Dial opens the network connections of channels. Default: a net.Dialer
+	// with a timeout of 30 seconds.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Limits bound what is taken in and kept.
+type Limits struct {
+	InlineBody  int64 // bytes of a body kept in the store; default 256 KiB
+	Body        int64 // bytes of a body at all; default 64 MiB
+	Text        int   // bytes of an outgoing text or HTML; default 1 MiB
+	Subject     int   // code points of a subject; default 400
+	Attachments int   // of one outgoing message; default 50
+	Recipients  int   // of one outgoing message; default 100
+	Search      int   // bytes of folded text indexed of a message; default 32 KiB
+	Participant int   // participants remembered of a conversation; default 200
+}
+
+// Timing of the engine.
+type Timing struct {
+	Lease       time.Duration // of claimed work, renewed while it runs; default 1 minute
+	Poll        time.Duration // for work and events of other nodes; default 1 second
+	Refresh     time.Duration // for channels changed by other nodes; default 5 seconds
+	RetryMin    time.Duration // before the first retry of a send; default 15 seconds
+	RetryMax    time.Duration // between retries; default 30 minutes
+	GiveUp      time.Duration // a message that cannot be sent for so long fails; default 4 days
+	SendTimeout time.Duration // of one try; default 15 minutes
+	Drain       time.Duration // that sends under way get when Run ends; default 20 seconds
+	Workers     int           // at once, for each channel and for decisions; default 4
+}
+
+// Observer is told what happens. Nil fields are skipped. The functions are
+// called from many goroutines and must return quickly.
+type Observer struct {
+	Accepted func(ch channel.ID, became Disposition, cause channel.Cause, took time.Duration)
+	Sent     func(ch channel.ID, state OutState, took time.Duration)
+	Worked   func(kind WorkKind, took time.Duration, err error)
+}
+
+func orDefault[T int | int64 | time.Duration](p *T, def T) {
+	if *p == 0 {
+		*p = def
+	}
+}
+
+func (c *Config) complete() error {
+	if c.Store == nil {
+		return errors.New("ticket: Config.Store is required")
+	}
+	orDefault(&c.Limits.InlineBody, 256<<10)
+	orDefault(&c.Limits.Body, 64<<20)
+	orDefault(&c.Limits.Text, 1<<20)
+	orDefault(&c.Limits.Subject, 400)
+	orDefault(&c.Limits.Attachments, 50)
+	orDefault(&c.Limits.Recipients, 100)
+	orDefault(&c.Limits.Search, 32<<10)
+	orDefault(&c.Limits.Participant, 200)
+	orDefault(&c.Timing.Lease, time.Minute)
+	orDefault(&c.Timing.Poll, time.Second)
+	orDefault(&c.Timing.Refresh, 5*time.Second)
+	orDefault(&c.Timing.RetryMin, 15*time.Second)
+	orDefault(&c.Timing.RetryMax, 30*time.Minute)
+	orDefault(&c.Timing.GiveUp, 4*24*time.Hour)
+	orDefault(&c.Timing.SendTimeout, 15*time.Minute)
+	orDefault(&c.Timing.Drain, 20*time.Second)
+	orDefault(&c.Timing.Workers, 4)
+	orDefault(&c.Undo, 10*time.Second)
+	c.Caps.complete()
+	c.Return.complete()
+	if c.Portal == "" {
+		c.Portal = "main"
+	}
+	if c.Node == "" {
+		c.Node = "node-" + randomToken(6)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
+	}
+	return nil
+}
+
+// Settings of a channel. The zero value is a channel that is on, has no queue
+// and answers nothing by itself.
+type Settings struct {
+	// Inactive switches the channel off: nothing in, nothing out. What is
+	// pending is held.
+	Inactive bool            `json:"inactive,omitempty"`
+	Queue    routing.QueueID `json:"queue,omitempty"`
+	// PreferOnline prefers online agents, whatever the queue says; false
+	// leaves it to the queue.
+	PreferOnline bool `json:"prefer_online,omitempty"`
+	// WhenNoneOnline overrides the queue's; empty leaves it to the queue.
+	WhenNoneOnline routing.WhenNoneOnline `json:"when_none_online,omitempty"`
+	AutoReply      AutoReply              `json:"auto_reply"`
+	// NoWriteFirst forbids conversations that we start.
+	NoWriteFirst bool `json:"no_write_first,omitempty"`
+	// NotifyAgent tells the agent by email of an assignment.
+	NotifyAgent bool `json:"notify_agent,omitempty"`
+	// Undo overrides Config.Undo: 0 leaves it, negative means none.
+	Undo       time.Duration `json:"undo,omitempty"`
+	Signatures Signatures    `json:"signatures"`
+}
+
+// AutoReply is what a channel answers by itself to a new ticket. Subject and
+// Body may hold {{ticket.number}}, {{customer.name}} and {{subject}}.
+type AutoReply struct {
+	On      bool   `json:"on"`
+	Subject string `json:"subject,omitempty"` // empty: "Auto: " and the customer's
+	Body    string `json:"body,omitempty"`
+}
+
+// Signatures are added to what agents write by mail.
+type Signatures struct {
+	// AgentsOn puts an agent's own signature.
+	AgentsOn bool `json:"agents_on,omitempty"`
+	// CommonOn puts Common where the agent has none or AgentsOn is off.
+	CommonOn bool                                  `json:"common_on,omitempty"`
+	Common   channel.Signature                     `json:"common,omitzero"`
+	Agents   map[routing.AgentID]channel.Signature `json:"agents,omitempty"`
+}
+
+// For returns the signature for an agent; zero means none.
+func (s Signatures) For(a routing.AgentID) channel.Signature {
+	if s.AgentsOn {
+		if sig, ok := s.Agents[a]; ok && sig != (channel.Signature{}) {
+			return sig
+		}
+	}
+	if s.CommonOn {
+		return s.Common
+	}
+	return channel.Signature{}
+}

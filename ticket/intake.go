@@ -1,0 +1,440 @@
+package ticket
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// intakeRules is what intake looks at besides its snapshot.
+type intakeRules struct {
+	view      *deskView
+	ret       ReturnPolicy
+	strangers StrangerPolicy
+	limits    Limits
+	log       *slog.Logger
+}
+
+// result is what became of an arrival.
+type result struct {
+	disposition Disposition
+	cause       channel.Cause
+	message     MessageID
+}
+
+// trace collects the steps of a decision.
+type trace []Step
+
+func (t *trace) add(rule, outcome, detail string) {
+	*t = append(*t, Step{Rule: rule, Outcome: outcome, Detail: detail})
+}
+
+func (u *unit) isDuplicate(a *arrival) bool {
+	for _, k := range a.dups {
+		if _, ok := u.snap.Refs[k]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// record writes down what became of an arrival; for one that is new it claims
+// the keys by which it is known again, for ever.
+func (u *unit) record(a *arrival, r result, fill func(i *Item)) result {
+	it := a.item
+	i := &Item{ID: a.record, ReceivedAt: u.now, Day: u.now.Format(time.DateOnly)}
+	if a.existing {
+		if old := u.snap.Items[a.record]; old != nil {
+			i = old
+			i.Held = nil
+		}
+	} else if r.disposition != DisposedDuplicate {
+		for _, k := range a.dups {
+			u.claim(k, RefItem, string(a.record))
+		}
+	}
+	i.Channel, i.Via, i.Imported = it.Channel, it.Via, it.Imported
+	i.Disposition, i.Cause, i.Message = r.disposition, r.cause, r.message
+	i.Detail = clean(it.Detail, 500)
+	if fill != nil {
+		fill(i)
+	}
+	u.editItem(i)
+	if a.released {
+		u.event(Event{Type: EventItemReleased, Channel: it.Channel, Message: r.message, Data: map[string]string{
+			"item": string(i.ID), "became": string(r.disposition)}})
+	}
+	return r
+}
+
+func (u *unit) duplicate(a *arrival) result {
+	return u.record(a, result{disposition: DisposedDuplicate}, nil)
+}
+
+// keepRaw adds the raw body to the commit and returns where it is.
+func (u *unit) keepRaw(a *arrival) BodyRef {
+	if !a.existing && a.raw.ref.ID != "" && !a.raw.ref.Blob {
+		u.c.Bodies = append(u.c.Bodies, StoredBody{ID: a.raw.ref.ID, Data: a.raw.inline})
+	}
+	return a.raw.ref
+}
+
+// held is the form in which an understood item is kept while it waits.
+type held struct {
+	Keys        []channel.Key
+	At          time.Time
+	ViaInferred bool             `json:",omitempty"`
+	Message     *channel.Message `json:",omitempty"`
+	Update      *channel.Update  `json:",omitempty"`
+	Attachments []Attachment     `json:",omitempty"`
+}
+
+func (u *unit) hold(a *arrival) []byte {
+	h := held{Keys: a.item.Keys, At: a.item.At, ViaInferred: a.item.ViaInferred, Update: a.item.Update, Attachments: a.raw.attachments}
+	if m := a.item.Message; m != nil {
+		c := *m
+		c.Attachments = nil // h.Attachments has them
+		h.Message = &c
+	}
+	b, err := json.Marshal(h)
+	if err != nil {
+		return nil // its types marshal; the raw form is kept in any case
+	}
+	return b
+}
+
+func (u *unit) quarantine(a *arrival, cause channel.Cause, detail string) result {
+	if !a.existing {
+		u.c.Bodies = append(u.c.Bodies, a.raw.bodies...)
+	}
+	r := u.record(a, result{disposition: DisposedQuarantined, cause: cause}, func(i *Item) {
+		i.Raw, i.Held = u.keepRaw(a), u.hold(a)
+		if a.existing {
+			i.Raw = a.raw.ref
+		}
+		if detail != "" {
+			i.Detail = clean(detail, 500)
+		}
+	})
+	u.event(Event{Type: EventItemQuarantined, Channel: a.item.Channel, Actor: Actor{Kind: ActorSystem},
+		Data: map[string]string{"item": string(a.record), "cause": string(cause)}})
+	return r
+}
+
+// intake decides what becomes of an item.
+func (u *unit) intake(a *arrival, rules intakeRules) result {
+	it := a.item
+	switch {
+	case it.Quarantined != "" && !a.released:
+		return u.quarantine(a, it.Quarantined, it.Detail)
+	case it.Ignored != "":
+		return u.record(a, result{disposition: DisposedIgnored, cause: it.Ignored}, nil)
+	case it.Probe != "":
+		return u.record(a, result{disposition: DisposedApplied, cause: "probe"}, func(i *Item) { i.Detail = "" })
+	case it.Notice != nil:
+		return u.notice(a)
+	}
+	if it.Update != nil {
+		if r, ok := u.update(a); ok {
+			return r
+		}
+		if it.Message == nil {
+			return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseUnmatched}, nil)
+		}
+		// A bounce of a mail that we did not send, or cannot name, opens no
+		// ticket: it may be forged or backscatter. A person can release it.
+		if k := it.Update.Kind; !a.released && (k == channel.UpdateBounce || k == channel.UpdateDelayed || k == channel.UpdateDelivered) {
+			return u.quarantine(a, channel.CauseUnmatched, "a delivery report that names no message of ours")
+		}
+	}
+	if it.Message == nil {
+		return u.waitForInterpretation(a)
+	}
+	if id, own := u.ownMessage(a, rules); own {
+		return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseOwn, message: id}, nil)
+	}
+	return u.message(a, rules)
+}
+
+func (u *unit) notice(a *arrival) result {
+	u.event(Event{Type: EventNotice, Channel: a.item.Channel, Actor: Actor{Kind: ActorSystem},
+		Data: map[string]string{"code": a.item.Notice.Code, "item": string(a.record)}})
+	return u.record(a, result{disposition: DisposedNotice}, func(i *Item) {
+		i.Raw, i.Finding = u.keepRaw(a), a.item.Notice.Finding
+	})
+}
+
+func (u *unit) waitForInterpretation(a *arrival) result {
+	r := u.record(a, result{disposition: DisposedWaiting}, func(i *Item) {
+		i.Raw, i.Held = u.keepRaw(a), u.hold(a)
+	})
+	u.addWork(&Work{Kind: WorkInterpret, Lane: string(a.item.Channel), Channel: a.item.Channel, Item: a.record})
+	return r
+}
+
+// ownMessage reports whether the item is a message that this portal sent,
+// coming back: it carries our token as its own id, or an id that we know as
+// that of something we sent.
+func (u *unit) ownMessage(a *arrival, rules intakeRules) (MessageID, bool) {
+	m := a.item.Message
+	if m.Direction == channel.Out || m.ExternalID == "" {
+		return "", false
+	}
+	if ref, ok := u.snap.Refs[externalKey(a.item.Channel, m.ExternalID)]; ok && ref.Kind == RefMessage {
+		if own := u.snap.Messages[MessageID(ref.ID)]; own != nil && own.Direction == Out {
+			return own.ID, true
+		}
+	}
+	if a.self != "" {
+		if own := u.snap.Messages[a.self]; own != nil && own.Direction == Out {
+			return own.ID, true
+		}
+	}
+	return "", false
+}
+
+// message takes a message into its conversation and ticket.
+func (u *unit) message(a *arrival, rules intakeRules) result {
+	it := a.item
+	m := it.Message
+	var why trace
+	view := rules.view.channels[it.Channel]
+	scheme := view.info.Scheme
+	if scheme == "" {
+		scheme = "unknown"
+	}
+	out := m.Direction == channel.Out
+
+	conv, known, verified := u.thread(a, rules, &why)
+	var contact *Contact
+	if out {
+		if conv != nil {
+			contact = u.snap.Contacts[conv.Contact]
+		}
+		if contact == nil && len(m.To) > 0 {
+			contact = u.contact(scheme, m.To[0])
+		}
+	} else {
+		contact = u.contact(scheme, m.From)
+	}
+	contactID := ContactID("")
+	if contact != nil {
+		contactID = contact.ID
+	}
+	newConversation := conv == nil
+	if newConversation {
+		conv = &Conversation{
+			ID: ConversationID(newID()), Channel: it.Channel, Via: it.Via, Key: m.Conversation, ThreadID: m.Evidence.ThreadID,
+			Contact: contactID, Subject: clean(m.Subject, rules.limits.Subject), Context: m.Context, CreatedAt: u.now,
+		}
+		u.event(Event{Type: EventConversation, Conversation: conv.ID, Channel: it.Channel})
+	}
+	u.editConversation(conv)
+	if it.Via != "" {
+		conv.Via = it.Via
+	}
+	if conv.ThreadID == "" && conv.Channel == it.Channel {
+		conv.ThreadID = m.Evidence.ThreadID
+	}
+
+	settings := rules.view.settings(it.Channel, it.Via)
+	msg := u.incoming(a, conv, contactID, rules)
+	msg.Unverified = known && !verified
+	tk := u.ticketFor(a, conv, msg, settings, rules, &why)
+	if tk != nil {
+		msg.Ticket = tk.ID
+	}
+	u.join(conv, m, msg, rules)
+	u.remember(a, conv, msg, rules)
+
+	if !out && !msg.Automatic.Is() {
+		conv.LastCustomerAt = u.now
+	}
+	if tk == nil && !out && conv.Assignee == "" && conv.WaitingSince.IsZero() && settings.Queue != "" && !msg.Automatic.Is() && !it.Imported {
+		conv.Queue, conv.WaitingSince = settings.Queue, u.now
+		why.add("queue", "waits in queue", string(settings.Queue))
+	}
+
+	u.event(Event{Type: EventMessageReceived, Ticket: msg.Ticket, Conversation: conv.ID, Message: msg.ID, Channel: it.Channel,
+		Data: map[string]string{"automatic": string(msg.Automatic.Kind), "direction": string(msg.Direction)}})
+	u.afterwards(a, msg, tk, settings, &why)
+	u.explain(Decision{Kind: "intake", Ticket: msg.Ticket, Conversation: conv.ID, Message: msg.ID, Outcome: string(DisposedMessage), Steps: why})
+	return u.record(a, result{disposition: DisposedMessage, message: msg.ID}, func(i *Item) { i.Raw = msg.Raw })
+}
+
+// afterwards adds the work that a message brings.
+func (u *unit) afterwards(a *arrival, msg *Message, tk *Ticket, s Settings, why *trace) {
+	switch {
+	case msg.Direction != In || tk == nil:
+	case !s.AutoReply.On:
+		why.add("auto_reply", "no", "off for this channel")
+	case a.item.Imported || a.released:
+		why.add("auto_reply", "no", "imported or released")
+	default:
+		why.add("auto_reply", "later", "decided as work of its own")
+		u.addWork(&Work{Kind: WorkAutoReply, Message: msg.ID, Ticket: tk.ID, Conversation: msg.Conversation, Channel: a.item.Channel})
+	}
+}
+
+// incoming returns the message as it is kept.
+func (u *unit) incoming(a *arrival, conv *Conversation, contact ContactID, rules intakeRules) *Message {
+	it, m := a.item, a.item.Message
+	msg := &Message{
+		ID: MessageID(newID()), Conversation: conv.ID, Channel: it.Channel, Via: it.Via, Inferred: it.ViaInferred,
+		Direction: In, State: StateReceived, Contact: contact,
+		From: m.From, ReplyTo: m.ReplyTo, To: m.To, Cc: m.Cc,
+		Subject: m.Subject, Text: m.Text, NewText: m.NewText, HTML: m.HTML,
+		Automatic: m.Automatic, Quiet: m.Quiet, Auth: m.Auth, Defects: m.Defects, Envelope: m.Received,
+		Imported: it.Imported, ThreadID: m.Evidence.ThreadID, At: it.At.UTC().Truncate(time.Microsecond), CreatedAt: u.now,
+	}
+	if it.At.IsZero() {
+		msg.At = u.now
+	}
+	if m.Direction == channel.Out {
+		msg.Direction, msg.State, msg.SentAt, msg.Contact = Out, StateSent, msg.At, ""
+	}
+	if msg.NewText == msg.Text {
+		msg.NewText = ""
+	}
+	if m.ExternalID != "" {
+		msg.ExternalIDs = []string{m.ExternalID}
+	}
+	msg.Raw = u.keepRaw(a)
+	if !a.existing {
+		u.c.Bodies = append(u.c.Bodies, a.raw.bodies...)
+	}
+	for i, at := range a.raw.attachments {
+		at.ID = attachmentID(msg.ID, i)
+		msg.Attachments = append(msg.Attachments, at)
+	}
+	msg.Search = searchText(msg, rules.limits.Search)
+	return u.editMessage(msg)
+}
+
+// searchText returns what a message is found by.
+func searchText(m *Message, limit int) string {
+	text := m.Text
+	if len(text) > limit {
+		text = text[:limit]
+	}
+	parts := []string{m.Subject, m.From.Name, m.From.Address}
+	for _, p := range m.To {
+		parts = append(parts, p.Name, p.Address)
+	}
+	for _, a := range m.Attachments {
+		parts = append(parts, a.Name)
+	}
+	s := Fold(strings.Join(append(parts, text), " "))
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "")
+	}
+	return s
+}
+
+// contact finds or makes the contact of an address.
+func (u *unit) contact(scheme string, p channel.Party) *Contact {
+	key := contactKey(scheme, p.Address)
+	if ref, ok := u.snap.Refs[key]; ok && ref.Kind == RefContact {
+		c := u.snap.Contacts[ContactID(ref.ID)]
+		if c != nil && c.Name == "" && p.Name != "" {
+			u.editContact(c).Name = clean(p.Name, maxNameLength)
+		}
+		return c
+	}
+	if p.Address == "" {
+		return nil
+	}
+	c := &Contact{ID: ContactID(newID()), Name: clean(p.Name, maxNameLength), CreatedAt: u.now,
+		Identities: []Identity{{Scheme: scheme, Address: p.Address}}}
+	u.claim(key, RefContact, string(c.ID))
+	return u.editContact(c)
+}
+
+// ticketFor finds or makes the ticket of a message, by the return policy.
+func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Settings, rules intakeRules, why *trace) *Ticket {
+	old := u.snap.Tickets[conv.Ticket]
+	if old != nil && !old.DeletedAt.IsZero() {
+		old = nil
+	}
+	if old == nil {
+		if a.item.Message.NoTicket {
+			why.add("ticket", "none", "the channel's rules make no ticket of it")
+			return nil
+		}
+		if msg.Direction == Out {
+			why.add("ticket", "none", "written on our side, outside this system")
+			return nil
+		}
+		if conv.Ticket == "" && conv.MessageCount > 0 && conv.Revision > 0 && msg.Automatic.Is() {
+			why.add("ticket", "none", "automatic mail opens no ticket in a known conversation")
+			return nil
+		}
+		return u.newTicket(a, conv, msg, s, "", why)
+	}
+	c := ReturnCase{
+		Status: old.Status, Automatic: msg.Automatic.Is(), Imported: a.item.Imported, Outbound: msg.Direction == Out,
+		SubjectChanged: a.item.Message.Subject != "" && baseSubject(a.item.Message.Subject) != baseSubject(old.Subject),
+	}
+	switch old.Status {
+	case Solved:
+		c.Since = u.now.Sub(old.SolvedAt)
+	case Closed:
+		c.Since = u.now.Sub(old.ClosedAt)
+	}
+	action := rules.ret.Decide(c)
+	why.add("return", string(action), "ticket #"+itoa(old.Number)+" is "+string(old.Status))
+	if action == FollowUp {
+		return u.newTicket(a, conv, msg, s, old.ID, why)
+	}
+	u.editTicket(old).MessageCount++
+	if action != Reopen || msg.Automatic.Is() {
+		if !msg.Automatic.Is() && msg.Direction == In {
+			old.LastCustomerAt = u.now
+		}
+		return old
+	}
+	old.LastCustomerAt = u.now
+	from := old.Status
+	old.Status, old.SolvedAt, old.ClosedAt = Open, time.Time{}, time.Time{}
+	if old.Assignee == "" && old.Queue != "" {
+		old.WaitingSince = u.now
+	}
+	u.event(Event{Type: EventTicketReopened, Ticket: old.ID, Conversation: conv.ID, Message: msg.ID, Data: map[string]string{"from": string(from)}})
+	return old
+}
+
+// newTicket opens a ticket on a conversation and puts it in its queue.
+func (u *unit) newTicket(a *arrival, conv *Conversation, msg *Message, s Settings, followUp TicketID, why *trace) *Ticket {
+	subject := clean(msg.Subject, 400)
+	t := &Ticket{
+		ID: TicketID(newID()), Subject: subject, Status: Open, Priority: Normal, Channel: conv.Channel,
+		Conversation: conv.ID, Conversations: []ConversationID{conv.ID}, Contact: conv.Contact, FollowUpOf: followUp,
+		MessageCount: 1, CreatedAt: u.now,
+	}
+	if msg.Direction == In && !msg.Automatic.Is() {
+		t.LastCustomerAt = u.now
+	}
+	if conv.Ticket == "" && conv.Assignee != "" {
+		t.Assignee = conv.Assignee
+	}
+	t.Queue = s.Queue
+	if t.Queue != "" && t.Assignee == "" {
+		t.WaitingSince = u.now
+		why.add("queue", "waits in queue", string(t.Queue))
+	} else if t.Queue == "" {
+		why.add("queue", "none", "the channel has no queue")
+	}
+	conv.Assignment = Assignment{}
+	conv.Ticket = t.ID
+	u.editTicket(t)
+	why.add("ticket", "new", "")
+	data := map[string]string{"queue": string(t.Queue)}
+	if followUp != "" {
+		data["follow_up_of"] = string(followUp)
+	}
+	u.event(Event{Type: EventTicketCreated, Ticket: t.ID, Conversation: conv.ID, Channel: conv.Channel, Message: msg.ID, Data: data})
+	return t
+}

@@ -1,0 +1,503 @@
+package ticket
+
+import (
+	"context"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/routing"
+)
+
+// Draft is a message that an agent writes.
+type Draft struct {
+	By   routing.AgentID // required
+	Text string
+	HTML string
+	// To, Cc and Bcc are addresses. Empty To means whoever wrote last.
+	To, Cc, Bcc []channel.Party
+	// ReplyAll, with To empty, also answers the others in the conversation,
+	// without our own addresses and without unverified participants.
+	ReplyAll    bool
+	Subject     string // empty: that of the conversation, with "Re: "
+	Attachments []channel.Attachment
+
+	// SendAt schedules; zero means after the undo window.
+	SendAt time.Time
+	// Undo overrides the undo window; nil leaves it, 0 or less means none.
+	Undo *time.Duration
+	// Via names the channel to send by; empty means the conversation's, or the
+	// account paired with it.
+	Via channel.ID
+	// Key makes the call repeatable: the same key again, on the same
+	// conversation, gives the same message. Empty: every call is a new one.
+	Key string
+}
+
+// sendWorkID is the id of the work that sends a message: there is one at most.
+func sendWorkID(m MessageID) WorkID { return WorkID("send-" + string(m)) }
+
+// lane is where a message waits to be sent.
+func (m *Message) lane() string {
+	if m.System {
+		return laneSystem
+	}
+	return string(m.Channel)
+}
+
+// enqueue puts a message in the outbox: pending until NotBefore.
+func (u *unit) enqueue(m *Message) {
+	m.State = StatePending
+	m.Work = sendWorkID(m.ID)
+	if m.NotBefore.IsZero() {
+		m.NotBefore = u.now
+	}
+	if len(m.Deliveries) == 0 {
+		for _, p := range uniqueParties(m.To, m.Cc, m.Bcc) {
+			m.Deliveries = append(m.Deliveries, channel.Delivery{Recipient: p.Address, State: channel.DeliveryPending})
+		}
+	}
+	u.editMessage(m)
+	u.addWork(&Work{ID: m.Work, Kind: WorkSend, Lane: m.lane(), Channel: m.Channel, Message: m.ID, Ticket: m.Ticket,
+		Conversation: m.Conversation, NotBefore: m.NotBefore})
+	u.event(Event{Type: EventMessageCreated, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel,
+		Agent: m.Agent, Data: map[string]string{"state": string(StatePending), "auto": string(m.Auto)}})
+}
+
+// sender returns the channel that answers on a conversation: its own if that
+// sends; else the account paired with it, if there is exactly one; else its own
+// by the portal's system sender, which is for what the portal itself writes.
+func (v *deskView) sender(c *Conversation) (ch channel.ID, system bool) {
+	usable := func(id channel.ID) bool {
+		cv := v.channels[id]
+		return cv != nil && cv.sends && !cv.settings.Inactive
+	}
+	if usable(c.Channel) {
+		return c.Channel, false
+	}
+	return c.Channel, true
+}
+
+// replyChannel returns the channel that an agent's answer leaves by.
+func (v *deskView) replyChannel(c *Conversation, named channel.ID) (channel.ID, error) {
+	check := func(id channel.ID) error {
+		cv := v.channels[id]
+		switch {
+		case cv == nil:
+			return fmt.Errorf("channel %q: %w", id, ErrNotFound)
+		case !cv.sends:
+			return fmt.Errorf("channel %q: %w", id, ErrReceiveOnly)
+		case cv.settings.Inactive:
+			return fmt.Errorf("channel %q: %w", id, ErrInactive)
+		}
+		return nil
+	}
+	if named != "" {
+		own := v.channels[c.Channel]
+		if cv := v.channels[named]; cv != nil && own != nil && cv.info.Scheme != own.info.Scheme {
+			return "", badField("via", "channel %q writes to %s addresses, the conversation is with a %s address", named, cv.info.Scheme, own.info.Scheme)
+		}
+		if v.channels[named] == nil {
+			return "", badField("via", "there is no channel %q", named)
+		}
+		return named, check(named)
+	}
+	err := check(c.Channel)
+	if err == nil {
+		return c.Channel, nil
+	}
+	if cv := v.channels[c.Channel]; cv != nil && cv.sends {
+		return "", err
+	}
+	var paired []channel.ID
+	for id, cv := range v.channels {
+		if cv.via == c.Channel && check(id) == nil {
+			paired = append(paired, id)
+		}
+	}
+	if len(paired) == 1 {
+		return paired[0], nil
+	}
+	return "", err
+}
+
+// Reply answers on a ticket. The message is pending until its undo window ends.
+//
+// Errors: ErrNotFound, ErrReceiveOnly, ErrInactive, ErrNoRecipient,
+// *channel.FieldError.
+func (d *Desk) Reply(ctx context.Context, id TicketID, draft Draft) (*Message, error) {
+	return d.reply(ctx, func() Want { return Want{Tickets: []TicketID{id}} }, func(u *unit) (*Conversation, *Ticket, error) {
+		t := u.snap.Tickets[id]
+		if t == nil || !t.DeletedAt.IsZero() {
+			return nil, nil, fmt.Errorf("ticket %q: %w", id, ErrNotFound)
+		}
+		c := u.snap.Conversations[t.Conversation]
+		if c == nil {
+			return nil, nil, fmt.Errorf("conversation %q: %w", t.Conversation, ErrNotFound)
+		}
+		return c, t, nil
+	}, draft)
+}
+
+// ReplyTo answers on a conversation, with or without a ticket. Errors as Reply.
+func (d *Desk) ReplyTo(ctx context.Context, id ConversationID, draft Draft) (*Message, error) {
+	return d.reply(ctx, func() Want { return Want{Conversations: []ConversationID{id}} }, func(u *unit) (*Conversation, *Ticket, error) {
+		c := u.snap.Conversations[id]
+		if c == nil {
+			return nil, nil, fmt.Errorf("conversation %q: %w", id, ErrNotFound)
+		}
+		t := u.snap.Tickets[c.Ticket]
+		if t != nil && !t.DeletedAt.IsZero() {
+			t = nil
+		}
+		return c, t, nil
+	}, draft)
+}
+
+func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*Conversation, *Ticket, error), draft Draft) (*Message, error) {
+	if err := d.checkDraft(draft); err != nil {
+		return nil, err
+	}
+	files, bodies, err := d.keepFiles(ctx, draft.Attachments)
+	if err != nil {
+		return nil, err
+	}
+	// The last message decides whom an answer goes to; it is read apart, since
+	// a newer one only makes that a little stale.
+	var conv ConversationID
+	var last *Message
+	var made *Message
+	_, err = d.decide(ctx, Agent(draft.By), func() Want {
+		w := want()
+		w.Follow = true
+		if conv != "" && draft.Key != "" {
+			w.Keys = append(w.Keys, requestKey(conv, draft.Key))
+		}
+		return w
+	}, func(u *unit) error {
+		c, t, err := find(u)
+		if err != nil {
+			return err
+		}
+		if conv == "" {
+			conv = c.ID
+			if last, err = d.lastIncoming(ctx, c.ID); err != nil {
+				return err
+			}
+			if draft.Key != "" {
+				return errAgain // now with the key
+			}
+		}
+		if draft.Key != "" {
+			if ref, ok := u.snap.Refs[requestKey(conv, draft.Key)]; ok {
+				made = u.snap.Messages[MessageID(ref.ID)]
+				return errNothing
+			}
+		}
+		made, err = d.composeReply(u, c, t, last, draft, files)
+		if err != nil {
+			return err
+		}
+		u.c.Bodies = append(u.c.Bodies, bodies...)
+		if draft.Key != "" {
+			u.claim(requestKey(conv, draft.Key), RefMessage, string(made.ID))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+func requestKey(c ConversationID, key string) Key { return NewKey("request", string(c), key) }
+
+// lastIncoming returns the newest message of a customer, or nil.
+func (d *Desk) lastIncoming(ctx context.Context, c ConversationID) (*Message, error) {
+	ms, _, err := d.store.Messages(ctx, MessageFilter{Conversation: c, NewestFirst: true}, Page{Limit: 20})
+	if err != nil {
+		return nil, fmt.Errorf("ticket: read conversation: %w", err)
+	}
+	var automatic *Message
+	for _, m := range ms {
+		switch {
+		case m.Direction != In || m.Unverified:
+		case m.Automatic.Is():
+			if automatic == nil {
+				automatic = m
+			}
+		default:
+			return m, nil
+		}
+	}
+	return automatic, nil
+}
+
+func (d *Desk) checkDraft(draft Draft) error {
+	if _, ok := d.view().agents[draft.By]; !ok {
+		return badField("agent", "there is no agent %q", draft.By)
+	}
+	if err := d.checkContent(&draft.Text, &draft.HTML, &draft.Subject); err != nil {
+		return err
+	}
+	if strings.TrimSpace(draft.Text) == "" && strings.TrimSpace(draft.HTML) == "" && len(draft.Attachments) == 0 {
+		return badField("text", "must not be empty")
+	}
+	if len(draft.Key) > maxNameLength {
+		return badField("key", "must have at most %d bytes", maxNameLength)
+	}
+	if len(draft.Attachments) > d.cfg.Limits.Attachments {
+		return badField("attachments", "must be at most %d", d.cfg.Limits.Attachments)
+	}
+	if n := len(draft.To) + len(draft.Cc) + len(draft.Bcc); n > d.cfg.Limits.Recipients {
+		return badField("to", "there must be at most %d recipients", d.cfg.Limits.Recipients)
+	}
+	if !draft.SendAt.IsZero() && draft.SendAt.Sub(d.now()) > 366*24*time.Hour {
+		return badField("send_at", "must be within a year")
+	}
+	return nil
+}
+
+func (d *Desk) checkContent(text, html, subject *string) error {
+	for _, f := range []struct {
+		name string
+		s    *string
+	}{{"text", text}, {"html", html}} {
+		if f.s == nil {
+			continue
+		}
+		switch {
+		case len(*f.s) > d.cfg.Limits.Text:
+			return badField(f.name, "must have at most %d bytes", d.cfg.Limits.Text)
+		case !utf8.ValidString(*f.s):
+			return badField(f.name, "must be valid UTF-8")
+		case strings.ContainsRune(*f.s, 0):
+			return badField(f.name, "must not hold NUL")
+		}
+	}
+	if subject != nil {
+		switch {
+		case !utf8.ValidString(*subject):
+			return badField("subject", "must be valid UTF-8")
+		case utf8.RuneCountInString(*subject) > d.cfg.Limits.Subject:
+			return badField("subject", "must have at most %d characters", d.cfg.Limits.Subject)
+		case strings.ContainsFunc(*subject, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+			return badField("subject", "must be one line without control characters")
+		}
+	}
+	return nil
+}
+
+// keepFiles stores the attachments of a draft.
+func (d *Desk) keepFiles(ctx context.Context, in []channel.Attachment) ([]Attachment, []StoredBody, error) {
+	var out []Attachment
+	var bodies []StoredBody
+	for i, a := range in {
+		field := fmt.Sprintf("attachments[%d]", i)
+		switch {
+		case a.Body == nil:
+			return nil, nil, badField(field, "has no content")
+		case a.Name == "" || clean(a.Name, 256) != a.Name || strings.ContainsAny(a.Name, "/\\"):
+			return nil, nil, badField(field+".name", "must be a file name of at most 255 characters, without folders or control characters")
+		case clean(a.Type, 128) != a.Type:
+			return nil, nil, badField(field+".type", "is no media type")
+		case a.Body.Size() > d.cfg.Limits.Body:
+			return nil, nil, badField(field, "must have at most %d bytes", d.cfg.Limits.Body)
+		}
+		ref, inline, err := d.keepBody(ctx, a.Body)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !ref.Blob {
+			bodies = append(bodies, StoredBody{ID: ref.ID, Data: inline})
+		}
+		t := a.Type
+		if t == "" {
+			t = "application/octet-stream"
+		}
+		out = append(out, Attachment{Name: a.Name, Type: t, Size: a.Body.Size(), Inline: a.Inline, ContentID: a.ContentID, Body: ref})
+	}
+	return out, bodies, nil
+}
+
+// composeReply is the pure part of a reply: who, by which channel, with what
+// subject, and until when it waits.
+func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, draft Draft, files []Attachment) (*Message, error) {
+	v := d.view()
+	by, err := v.replyChannel(c, draft.Via)
+	if err != nil {
+		return nil, err
+	}
+	cv := v.channels[by]
+	m := &Message{
+		ID: MessageID(newID()), Conversation: c.ID, Ticket: c.Ticket, Channel: by, Direction: Out, Agent: draft.By,
+		To: draft.To, Cc: draft.Cc, Bcc: draft.Bcc, Text: draft.Text, HTML: draft.HTML, CreatedAt: u.now, At: u.now,
+		References: c.References, From: channel.Party{Name: cv.info.Name, Address: cv.info.Address},
+	}
+	if t != nil {
+		m.Ticket = t.ID
+	}
+	if by == c.Channel {
+		m.ThreadID = c.ThreadID
+	}
+	if len(m.To) == 0 {
+		m.To, m.Cc = d.answerTo(c, last, draft)
+	}
+	if len(m.To)+len(m.Cc)+len(m.Bcc) == 0 {
+		return nil, ErrNoRecipient
+	}
+	if err := checkParties(cv.info, "to", m.To, "cc", m.Cc, "bcc", m.Bcc); err != nil {
+		return nil, err
+	}
+	if cv.info.Mail {
+		m.Subject = replySubject(draft.Subject, c, t)
+		m.Signature = cv.settings.Signatures.For(draft.By)
+	}
+	if n := cv.info.MaxText; n > 0 && utf8.RuneCountInString(m.Text) > n*20 {
+		return nil, badField("text", "is too long for this channel")
+	}
+	for i, f := range files {
+		f.ID = attachmentID(m.ID, i)
+		m.Attachments = append(m.Attachments, f)
+	}
+	m.NotBefore = d.sendTime(u.now, draft.SendAt, draft.Undo, cv.settings)
+	m.Search = searchText(m, d.cfg.Limits.Search)
+	u.enqueue(m)
+	u.editConversation(c).MessageCount++
+	d.addRecipients(c, m)
+	if t != nil {
+		u.editTicket(t).MessageCount++
+		if t.FirstReplyAt.IsZero() {
+			t.FirstReplyAt = u.now
+		}
+	}
+	return m, nil
+}
+
+// sendTime is when a message leaves: at its time, or after the undo window.
+func (d *Desk) sendTime(now, at time.Time, undo *time.Duration, s Settings) time.Time {
+	if !at.IsZero() {
+		return at.UTC().Truncate(time.Microsecond)
+	}
+	window := d.cfg.Undo
+	if s.Undo != 0 {
+		window = s.Undo
+	}
+	if undo != nil {
+		window = *undo
+	}
+	return now.Add(max(window, 0))
+}
+
+// answerTo is whom an answer goes to: who wrote last, and for a reply to all
+// the others too, without our own addresses and without the unverified.
+func (d *Desk) answerTo(c *Conversation, last *Message, draft Draft) (to, cc []channel.Party) {
+	if last == nil {
+		for _, p := range c.Participants {
+			if !p.Unverified {
+				to = append(to, p.Party)
+			}
+			if len(to) > 0 && !draft.ReplyAll {
+				break
+			}
+		}
+		return to, draft.Cc
+	}
+	to = replyParties(last)
+	if !draft.ReplyAll {
+		return to, draft.Cc
+	}
+	v := d.view()
+	seen := map[string]bool{}
+	for _, p := range to {
+		seen[addressKey(p.Address)] = true
+	}
+	for _, p := range uniqueParties(last.To, last.Cc) {
+		k := addressKey(p.Address)
+		if seen[k] || v.ours(p.Address) || !takesPart(c, p.Address) {
+			continue
+		}
+		seen[k] = true
+		cc = append(cc, p)
+	}
+	return to, uniqueParties(draft.Cc, cc)
+}
+
+// addRecipients makes whom we write to participants: their answers join.
+func (d *Desk) addRecipients(c *Conversation, m *Message) {
+	v := d.view()
+	for _, p := range uniqueParties(m.To, m.Cc, m.Bcc) {
+		k := addressKey(p.Address)
+		if v.ours(p.Address) {
+			continue
+		}
+		found := false
+		for i := range c.Participants {
+			if addressKey(c.Participants[i].Address) == k {
+				c.Participants[i].Unverified = false
+				found = true
+			}
+		}
+		if !found && len(c.Participants) < d.cfg.Limits.Participant {
+			c.Participants = append(c.Participants, Participant{Party: p})
+		}
+	}
+}
+
+// replySubject is never empty: what was given, or that of the thread.
+func replySubject(given string, c *Conversation, t *Ticket) string {
+	if s := strings.TrimSpace(given); s != "" {
+		return s
+	}
+	s := c.Subject
+	if s == "" && t != nil {
+		s = t.Subject
+	}
+	if s == "" {
+		if t != nil {
+			return "Re: #" + itoa(t.Number)
+		}
+		return "Re:"
+	}
+	if head, _, ok := strings.Cut(s, ":"); ok && strings.EqualFold(strings.TrimSpace(head), "re") {
+		return s
+	}
+	return "Re: " + s
+}
+
+// plausibleMail reports whether a is one mail address in the usual form.
+func plausibleMail(a string) bool {
+	if len(a) > 320 || clean(a, 321) != a || strings.ContainsAny(a, " <>,;") {
+		return false
+	}
+	p, err := mail.ParseAddress("<" + a + ">")
+	if err != nil {
+		// net/mail refuses some addresses in use; a plain shape will do.
+		local, domain, ok := strings.Cut(a, "@")
+		return ok && local != "" && domain != "" && !strings.Contains(domain, "@")
+	}
+	return p.Address != ""
+}
+
+// checkParties takes pairs of a field's name and its parties.
+func checkParties(info channel.Info, pairs ...any) error {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		field, _ := pairs[i].(string)
+		parties, _ := pairs[i+1].([]channel.Party)
+		for n, p := range parties {
+			where := fmt.Sprintf("%s[%d]", field, n)
+			switch {
+			case p.Address == "" || clean(p.Address, 321) != p.Address:
+				return badField(where, "is no address")
+			case info.Scheme == "mailto" && !plausibleMail(p.Address):
+				return badField(where, "is not a mail address")
+			case strings.ContainsFunc(p.Name, func(r rune) bool { return r < 0x20 || r == 0x7f }) || !utf8.ValidString(p.Name):
+				return badField(where, "has control characters in its name")
+			}
+		}
+	}
+	return nil
+}

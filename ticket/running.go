@@ -1,0 +1,328 @@
+package ticket
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// opened is a saved channel that is open on this node. Its fields but ch are
+// guarded by Desk.mu.
+type opened struct {
+	desk    *Desk
+	saved   savedChannel
+	form    []byte // what it was opened with
+	ch      channel.Channel
+	openErr error
+	status  channel.Status
+	told    channel.State // the last state an event told of
+
+	receiving context.CancelFunc // while Receive runs
+	sending   context.CancelFunc // while the lane's loop runs
+	ended     sync.WaitGroup
+}
+
+func (o *opened) info() channel.Info {
+	if o.ch == nil {
+		return channel.Info{ID: o.saved.ID, Kind: o.saved.Kind, Name: o.saved.Name, Address: o.saved.Address}
+	}
+	return o.ch.Info()
+}
+
+// stop ends what runs of the channel and waits for it.
+func (o *opened) stop() {
+	o.desk.mu.Lock()
+	for _, c := range []context.CancelFunc{o.receiving, o.sending} {
+		if c != nil {
+			c()
+		}
+	}
+	o.receiving, o.sending = nil, nil
+	o.desk.mu.Unlock()
+	o.ended.Wait()
+}
+
+// runner is what runs while Run runs.
+type runner struct {
+	ctx  context.Context // ends with Run's
+	work context.Context // ends after the drain time
+	wg   sync.WaitGroup
+	// dirty wakes the loop that tells of changed states.
+	dirty chan struct{}
+}
+
+// startOrStop makes what runs of a channel fit its settings. It does nothing
+// while Run does not run.
+func (d *Desk) startOrStop(o *opened) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.run == nil || d.run.ctx.Err() != nil || o.ch == nil {
+		return
+	}
+	if o.saved.Settings.Inactive {
+		for _, c := range []context.CancelFunc{o.receiving, o.sending} {
+			if c != nil {
+				c()
+			}
+		}
+		o.receiving, o.sending = nil, nil
+		return
+	}
+	if r, ok := o.ch.(channel.Receiver); ok && o.receiving == nil {
+		var ctx context.Context
+		ctx, o.receiving = context.WithCancel(d.run.ctx)
+		o.ended.Add(1)
+		d.run.wg.Go(func() {
+			defer o.ended.Done()
+			d.receive(ctx, o.saved.ID, r)
+		})
+	}
+	_, sends := o.ch.(channel.Sender)
+	_, interprets := o.ch.(channel.Interpreter)
+	if (sends || interprets) && o.sending == nil {
+		var ctx context.Context
+		ctx, o.sending = context.WithCancel(d.run.ctx)
+		o.ended.Add(1)
+		d.run.wg.Go(func() {
+			defer o.ended.Done()
+			d.workLane(ctx, string(o.saved.ID))
+		})
+	}
+}
+
+// receive keeps a receiver running, on one node at a time if it is exclusive.
+func (d *Desk) receive(ctx context.Context, id channel.ID, r channel.Receiver) {
+	pause := time.Second
+	for ctx.Err() == nil {
+		began := d.now()
+		err := d.receiveOnce(ctx, id, r)
+		if ctx.Err() != nil {
+			return
+		}
+		if d.now().Sub(began) > time.Minute {
+			pause = time.Second
+		}
+		if err != nil {
+			d.log.Warn("receive", "channel", id, slog.Any("error", err))
+			d.report(id, channel.Status{State: channel.StateDegraded, Reason: err.Error(), NextTry: d.now().Add(pause)})
+		}
+		if sleep(ctx, pause/2+rand.N(pause/2+1)) != nil {
+			return
+		}
+		pause = min(2*pause, time.Minute)
+	}
+}
+
+func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receiver) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.log.Error("receiver panicked", "channel", id, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("ticket: the receiver of channel %s panicked", id)
+		}
+	}()
+	if !r.Info().Exclusive {
+		return r.Receive(ctx, d)
+	}
+	name := "receive:" + string(id)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	held, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease))
+	if err != nil || !held {
+		return err // another node has it; it is asked for again after the pause
+	}
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		defer cancel()
+		for sleep(ctx, d.cfg.Timing.Lease/3) == nil {
+			if ok, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease)); err != nil || !ok {
+				return
+			}
+		}
+	})
+	err = r.Receive(ctx, d)
+	cancel()
+	renewing.Wait()
+	_, _ = d.store.Lease(context.WithoutCancel(ctx), name, d.cfg.Node, d.now(), d.now())
+	return err
+}
+
+// env returns what a channel is given.
+func (d *Desk) env(id channel.ID) channel.Env {
+	ref := RecordRef{recordState, string(id)}
+	return channel.Env{
+		Portal: d.cfg.Portal,
+		Log:    d.log.With("channel", string(id)),
+		Now:    d.now,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return d.cfg.Dial(ctx, network, address)
+		},
+		Report: func(s channel.Status) { d.report(id, s) },
+		LoadState: func(ctx context.Context) ([]byte, error) {
+			snap, err := d.store.Snapshot(ctx, Want{Records: []RecordRef{ref}})
+			if err != nil || snap.Records[ref] == nil {
+				return nil, err
+			}
+			return snap.Records[ref].Doc, nil
+		},
+		SaveState: func(ctx context.Context, state []byte) error {
+			_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{Records: []RecordRef{ref}} }, func(u *unit) error {
+				rec := &Record{Kind: ref.Kind, ID: ref.ID, Doc: append([]byte{}, state...)}
+				if old := u.snap.Records[ref]; old != nil {
+					rec.Revision = old.Revision
+				}
+				u.c.Records = append(u.c.Records, rec)
+				return nil
+			})
+			return err
+		},
+		SaveCredentials: func(ctx context.Context, c channel.Credentials) error { return d.saveCredentials(ctx, id, c) },
+	}
+}
+
+// report takes a channel's status.
+func (d *Desk) report(id channel.ID, s channel.Status) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o := d.channels[id]
+	if o == nil {
+		return
+	}
+	if s.LastSeen.IsZero() {
+		s.LastSeen = o.status.LastSeen
+	}
+	s.Since = o.status.Since
+	if s.State != o.status.State {
+		s.Since = d.now()
+	}
+	o.status = s
+	if o.told != s.State && d.run != nil {
+		select {
+		case d.run.dirty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// tellStates writes an event for each channel whose state changed.
+func (d *Desk) tellStates(ctx context.Context) {
+	type change struct {
+		id    channel.ID
+		state channel.State
+	}
+	var changes []change
+	d.mu.Lock()
+	for id, o := range d.channels {
+		if o.told != o.status.State {
+			changes = append(changes, change{id, o.status.State})
+			o.told = o.status.State
+		}
+	}
+	d.mu.Unlock()
+	if len(changes) == 0 {
+		return
+	}
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
+		for _, c := range changes {
+			u.event(Event{Type: EventChannelStatus, Channel: c.id, Data: map[string]string{"state": string(c.state)}})
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("tell channel states", slog.Any("error", err))
+	}
+}
+
+// Run receives, sends, routes and answers until ctx ends. It then lets sends
+// under way finish for Timing.Drain, and returns nil. It may run once at a time.
+func (d *Desk) Run(ctx context.Context) error {
+	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	r := &runner{ctx: ctx, work: workCtx, dirty: make(chan struct{}, 1)}
+	d.mu.Lock()
+	if d.run != nil {
+		d.mu.Unlock()
+		return errClosed
+	}
+	d.run = r
+	d.mu.Unlock()
+
+	for _, c := range d.connectors {
+		if a, ok := c.(channel.Attacher); ok {
+			defer a.Attach(d.cfg.Portal, d.Refresh)()
+		}
+	}
+	r.wg.Go(func() { d.workLane(ctx, "") })
+	if d.cfg.System != nil {
+		r.wg.Go(func() { d.workLane(ctx, laneSystem) })
+	}
+	r.wg.Go(func() { d.keepFresh(ctx) })
+	r.wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.dirty:
+				d.tellStates(ctx)
+			}
+		}
+	})
+	<-ctx.Done()
+	drain := time.AfterFunc(d.cfg.Timing.Drain, stopWork)
+	defer drain.Stop()
+	// A refresh under way may still start something; after it none does.
+	d.refreshing.Lock()
+	d.mu.Lock()
+	for _, o := range d.channels {
+		o.receiving, o.sending = nil, nil // their context has ended
+	}
+	d.mu.Unlock()
+	d.refreshing.Unlock()
+	r.wg.Wait()
+	d.mu.Lock()
+	d.run = nil
+	d.mu.Unlock()
+	return nil
+}
+
+// keepFresh reads the configuration again and again, at first at once, which
+// starts the channels.
+func (d *Desk) keepFresh(ctx context.Context) {
+	for {
+		if err := d.Refresh(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("refresh", slog.Any("error", err))
+		}
+		if sleep(ctx, d.cfg.Timing.Refresh) != nil {
+			return
+		}
+	}
+}
+
+// saveCredentials keeps renewed credentials without reopening the channel.
+func (d *Desk) saveCredentials(ctx context.Context, id channel.ID, c channel.Credentials) error {
+	sealed, err := d.sealCredentials(id, c)
+	if err != nil {
+		return err
+	}
+	ref := channelRef(id)
+	_, err = d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{Records: []RecordRef{ref}} }, func(u *unit) error {
+		saved, err := decodeRecords[savedChannel](u.snap, recordChannel)
+		if err != nil {
+			return err
+		}
+		if len(saved) == 0 {
+			return fmt.Errorf("channel %q: %w", id, ErrNotFound)
+		}
+		saved[0].Sealed = sealed
+		return u.putRecord(ref, saved[0])
+	})
+	return err
+}

@@ -1,0 +1,433 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// send tries a message once and settles the result. The order of commits is
+// what makes sending safe:
+//
+//	claim ─► message is sending ─► (channel works) ─► work is handed ─► point of no return ─► settle
+//
+// Whoever finds the work after its lease expired sends again if it was not
+// handed; if it was, the message is looked for, and otherwise is uncertain.
+func (d *Desk) send(ctx context.Context, w *Work) error {
+	s, err := d.sender(w)
+	if err != nil {
+		return err
+	}
+	a := &attempt{desk: d, work: *w, began: d.now()}
+	if err := a.begin(ctx); err != nil || a.msg == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timing.SendTimeout)
+	defer cancel()
+	stop := a.keepLease(ctx, cancel)
+	defer stop()
+
+	out, err := d.outbound(ctx, a.msg, w.Attempts)
+	if err != nil {
+		stop()
+		return err
+	}
+	out.Handed = a.handed
+	if w.Handed {
+		receipt, found := a.find(ctx, s, out)
+		stop()
+		return a.settleFound(context.WithoutCancel(ctx), receipt, found)
+	}
+	receipt, err := sendSafely(ctx, s, out)
+	se := channel.AsSendError(err, a.isHanded())
+	if se != nil && se.Outcome == channel.Unknown {
+		if r, found := a.find(ctx, s, out); found != channel.FoundUnknown {
+			stop()
+			return a.settleFound(context.WithoutCancel(ctx), r, found)
+		}
+	}
+	stop()
+	return a.settle(context.WithoutCancel(ctx), receipt, se)
+}
+
+// sender returns what the work's message leaves by.
+func (d *Desk) sender(w *Work) (channel.Sender, error) {
+	if w.Lane == laneSystem {
+		if d.cfg.System == nil {
+			return nil, errors.New("ticket: there is no system sender")
+		}
+		return d.cfg.System, nil
+	}
+	d.mu.Lock()
+	o := d.channels[w.Channel]
+	d.mu.Unlock()
+	if o != nil {
+		if s, ok := o.ch.(channel.Sender); ok {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("ticket: channel %s does not send", w.Channel)
+}
+
+// sendSafely turns a panic of a sender into an error of unknown outcome.
+func sendSafely(ctx context.Context, s channel.Sender, out *channel.Outbound) (r channel.Receipt, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &channel.SendError{Outcome: channel.Unknown, Code: "panic", Reason: "the sender failed"}
+		}
+	}()
+	return s.Send(ctx, out)
+}
+
+// attempt is one try at sending a message. The work's revision moves with each
+// of its commits.
+type attempt struct {
+	desk  *Desk
+	msg   *Message
+	began time.Time
+
+	mu   sync.Mutex
+	work Work
+	lost bool // another worker may have taken over
+}
+
+func (a *attempt) isHanded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.work.Handed
+}
+
+// begin commits that the message is being sent. If it was cancelled or settled
+// meanwhile, the work is dropped and a.msg stays nil.
+func (a *attempt) begin(ctx context.Context) error {
+	w := a.work
+	var msg *Message
+	var again Work
+	_, err := a.desk.decide(ctx, Actor{Kind: ActorSystem}, wantOutgoing(w.Message), func(u *unit) error {
+		m := u.snap.Messages[w.Message]
+		msg = nil
+		if m == nil || m.State != StatePending && m.State != StateSending {
+			u.done(&w)
+			return nil
+		}
+		// The work's revision must be ours still, in the same commit.
+		cur := u.snap.Works[w.ID]
+		if cur == nil || cur.Revision != w.Revision {
+			return ErrConflict
+		}
+		m.Attempts = w.Attempts
+		u.setState(m, StateSending, "")
+		again = w
+		u.addWork(&again)
+		msg = m
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if msg != nil {
+		a.work, a.msg = again, msg
+	}
+	return nil
+}
+
+// handed marks the point of no return. It fails when the lease was lost.
+func (a *attempt) handed(ctx context.Context) error {
+	return a.putWork(ctx, func(w *Work) { w.Handed = true })
+}
+
+// putWork commits a change of the work, if the lease is still ours.
+func (a *attempt) putWork(ctx context.Context, change func(*Work)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lost {
+		return fmt.Errorf("ticket: lease lost: %w", ErrConflict)
+	}
+	next := a.work
+	change(&next)
+	next.LeaseUntil = a.desk.now().Add(a.desk.cfg.Timing.Lease)
+	c := &Changes{At: a.desk.now(), Works: []*Work{&next}}
+	if err := a.desk.store.Commit(ctx, c); err != nil {
+		if errors.Is(err, ErrConflict) {
+			a.lost = true
+		}
+		return fmt.Errorf("ticket: keep work: %w", err)
+	}
+	a.work = next
+	return nil
+}
+
+// keepLease renews the lease until stop is called. When it cannot be renewed
+// and would lapse, cancel ends the try.
+func (a *attempt) keepLease(ctx context.Context, cancel context.CancelFunc) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for sleep(ctx, a.desk.cfg.Timing.Lease/3) == nil {
+			if err := a.putWork(ctx, func(*Work) {}); errors.Is(err, ErrConflict) {
+				cancel()
+				return
+			}
+		}
+	})
+	return func() { end(); wg.Wait() }
+}
+
+// find looks for a message that may have been sent before.
+func (a *attempt) find(ctx context.Context, s channel.Sender, out *channel.Outbound) (channel.Receipt, channel.Found) {
+	f, ok := s.(channel.Finder)
+	if !ok {
+		return channel.Receipt{}, channel.FoundUnknown
+	}
+	r, found, err := f.Find(ctx, out)
+	if err != nil {
+		a.desk.log.Warn("look for a message", "message", out.ID, slog.Any("error", err))
+		return r, channel.FoundUnknown
+	}
+	return r, found
+}
+
+func (a *attempt) settleFound(ctx context.Context, r channel.Receipt, found channel.Found) error {
+	switch found {
+	case channel.FoundYes:
+		return a.settle(ctx, r, nil)
+	case channel.FoundNo:
+		return a.settle(ctx, r, &channel.SendError{Outcome: channel.NotSent, Code: "not_found", Reason: "an earlier try did not send it"})
+	}
+	return a.settle(ctx, r, &channel.SendError{Outcome: channel.Unknown, Code: "interrupted", Reason: "an earlier try was interrupted after it may have been sent"})
+}
+
+// settle commits the result of a try. An error of unknown outcome is looked
+// into first, where the channel can.
+func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.SendError) error {
+	d := a.desk
+	a.mu.Lock()
+	w := a.work
+	a.mu.Unlock()
+	var state OutState
+	// The store may be in trouble; what happened on the network is not to be
+	// forgotten for that. Losing it leaves the message to be looked for.
+	err := d.persist(ctx, func(ctx context.Context) error {
+		_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want {
+			wt := wantOutgoing(w.Message)()
+			wt.Follow = true
+			for _, id := range r.ExternalIDs {
+				wt.Keys = append(wt.Keys, externalKey(a.msg.Channel, id))
+			}
+			if r.ThreadID != "" {
+				wt.Keys = append(wt.Keys, threadKey(a.msg.Channel, r.ThreadID))
+			}
+			return wt
+		}, func(u *unit) error {
+			m := u.snap.Messages[w.Message]
+			cur := u.snap.Works[w.ID]
+			if m == nil || cur == nil || cur.Revision != w.Revision {
+				return ErrConflict
+			}
+			u.settled(m, &w, r, se, d.cfg.Timing)
+			if c := u.snap.Conversations[m.Conversation]; c != nil && se == nil {
+				u.sentInto(c, m, r, d.ring.mint(m.ID))
+			}
+			state = m.State
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if f := d.cfg.Observer.Sent; f != nil {
+		f(channel.ID(w.Lane), state, d.now().Sub(a.began))
+	}
+	if se != nil {
+		d.log.Info("send", "message", w.Message, "outcome", se.Outcome.String(), "code", se.Code, "state", string(state))
+	}
+	return nil
+}
+
+// persist tries a commit again while the store is in trouble, for a while.
+func (d *Desk) persist(ctx context.Context, commit func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timing.Drain)
+	defer cancel()
+	for try := 1; ; try++ {
+		err := commit(ctx)
+		if err == nil || errors.Is(err, ErrConflict) {
+			return err
+		}
+		if sleep(ctx, backoff(try, 50*time.Millisecond, 2*time.Second)) != nil {
+			return err
+		}
+	}
+}
+
+// settled is the pure part: what a try's result makes of message and work.
+func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendError, t Timing) {
+	for _, id := range r.ExternalIDs {
+		if id != "" && !slices.Contains(m.ExternalIDs, id) {
+			m.ExternalIDs = append(m.ExternalIDs, id)
+		}
+	}
+	if r.ThreadID != "" {
+		m.ThreadID = r.ThreadID
+	}
+	mergeDeliveries(m, r.Deliveries)
+	finish := func(s OutState, detail string) {
+		u.done(w)
+		m.Work = ""
+		u.setState(m, s, detail)
+		u.explain(Decision{Kind: "send", Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Outcome: string(s),
+			Steps: []Step{{Rule: "attempt " + itoa(int64(w.Attempts)), Outcome: string(s), Detail: clean(detail, 300)}}})
+	}
+	if se == nil {
+		u.advancePending(m, channel.DeliverySent)
+		m.SentAt = u.now
+		finish(deriveState(m.Deliveries, StateSent), r.Detail)
+		return
+	}
+	reason := se.Reason
+	if se.Fix != "" {
+		reason += " (" + se.Fix + ")"
+	}
+	switch {
+	case se.Outcome == channel.Rejected:
+		u.advancePending(m, channel.DeliveryFailed)
+		finish(deriveState(m.Deliveries, StateFailed), reason)
+	case se.Outcome == channel.Unknown:
+		finish(StateUncertain, reason)
+	case !anyPending(m):
+		finish(deriveState(m.Deliveries, StateFailed), reason)
+	case u.now.Sub(m.CreatedAt) > t.GiveUp && u.now.Sub(m.NotBefore) > t.GiveUp/2:
+		u.advancePending(m, channel.DeliveryFailed)
+		finish(StateFailed, "given up: "+reason)
+	default:
+		pause := max(backoff(w.Attempts, t.RetryMin, t.RetryMax), se.After)
+		if se.Authorization {
+			pause = max(pause, 5*time.Minute)
+		}
+		again := *w
+		again.Owner, again.LeaseUntil, again.Handed = "", time.Time{}, false
+		again.NotBefore = u.now.Add(pause)
+		again.LastError = clean(reason, 300)
+		u.addWork(&again)
+		u.setState(m, StatePending, reason)
+	}
+}
+
+func anyPending(m *Message) bool {
+	for _, d := range m.Deliveries {
+		if d.State == channel.DeliveryPending {
+			return true
+		}
+	}
+	return len(m.Deliveries) == 0
+}
+
+// mergeDeliveries takes over what a receipt says of each recipient.
+func mergeDeliveries(m *Message, ds []channel.Delivery) {
+	for _, d := range ds {
+		found := false
+		for i := range m.Deliveries {
+			old := &m.Deliveries[i]
+			if old.Recipient != d.Recipient && addressKey(old.Recipient) != addressKey(d.Recipient) {
+				continue
+			}
+			found = true
+			if d.Detail != "" {
+				old.Detail = clean(d.Detail, 300)
+			}
+			if advances(old.State, d.State) {
+				old.State = d.State
+			}
+		}
+		if !found {
+			d.Detail = clean(d.Detail, 300)
+			m.Deliveries = append(m.Deliveries, d)
+		}
+	}
+}
+
+// sentInto notes in the conversation what the network calls the message, so
+// that later mails refer to it and answers to it find the conversation. An id
+// that is our token needs no key.
+func (u *unit) sentInto(c *Conversation, m *Message, r channel.Receipt, token string) {
+	if len(r.ExternalIDs) > 0 {
+		u.editConversation(c).References = appendReference(c.References, r.ExternalIDs[0])
+	}
+	for _, id := range r.ExternalIDs {
+		if !strings.HasPrefix(id, token+"@") {
+			u.claim(externalKey(m.Channel, id), RefMessage, string(m.ID))
+		}
+	}
+	if r.ThreadID != "" && c.ThreadID == "" && c.Channel == m.Channel {
+		u.editConversation(c).ThreadID = r.ThreadID
+		u.claim(threadKey(m.Channel, r.ThreadID), RefConversation, string(c.ID))
+	}
+}
+
+// outbound returns the message as channels send it.
+func (d *Desk) outbound(ctx context.Context, m *Message, attempt int) (*channel.Outbound, error) {
+	out := &channel.Outbound{
+		ID: string(m.ID), Channel: m.Channel, ThreadID: m.ThreadID,
+		From: m.From, ReplyTo: m.ReplyTo, To: m.To, Cc: m.Cc, Bcc: m.Bcc,
+		Subject: m.Subject, Text: m.Text, HTML: m.HTML, Signature: m.Signature,
+		Token: d.ring.mint(m.ID), References: m.References, Automatic: m.Auto, Date: m.CreatedAt, Attempt: attempt,
+	}
+	for _, del := range m.Deliveries {
+		if del.State != channel.DeliveryPending {
+			out.Taken = append(out.Taken, del.Recipient)
+		}
+	}
+	snap, err := d.store.Snapshot(ctx, Want{Conversations: []ConversationID{m.Conversation}})
+	if err != nil {
+		return nil, fmt.Errorf("ticket: read conversation: %w", err)
+	}
+	if c := snap.Conversations[m.Conversation]; c != nil {
+		out.Conversation = c.Key
+	}
+	for _, a := range m.Attachments {
+		body, err := d.body(ctx, a.Body)
+		if err != nil {
+			return nil, err
+		}
+		out.Attachments = append(out.Attachments, channel.Attachment{Name: a.Name, Type: a.Type, Size: a.Size, Inline: a.Inline, ContentID: a.ContentID, Body: body})
+	}
+	return out, nil
+}
+
+// body returns stored content.
+func (d *Desk) body(ctx context.Context, ref BodyRef) (channel.Body, error) {
+	if ref.Blob {
+		if d.cfg.Blobs == nil {
+			return nil, errors.New("ticket: the body is in Blobs, and Config.Blobs is not set")
+		}
+		return blobBody{ctx: ctx, blobs: d.cfg.Blobs, ref: ref}, nil
+	}
+	snap, err := d.store.Snapshot(ctx, Want{Bodies: []BodyID{ref.ID}})
+	if err != nil {
+		return nil, fmt.Errorf("ticket: read body: %w", err)
+	}
+	data, ok := snap.Bodies[ref.ID]
+	if !ok {
+		return nil, fmt.Errorf("body %q: %w", ref.ID, ErrNotFound)
+	}
+	return channel.Bytes(data), nil
+}
+
+// blobBody is content in Blobs, read for one call.
+type blobBody struct {
+	ctx   context.Context
+	blobs Blobs
+	ref   BodyRef
+}
+
+func (b blobBody) Size() int64 { return b.ref.Size }
+
+func (b blobBody) Open() (io.ReadCloser, error) { return b.blobs.Open(b.ctx, b.ref.ID) }

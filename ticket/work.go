@@ -1,0 +1,242 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// laneSystem is the lane of what leaves by Config.System. The empty lane is for
+// decisions, which need no network; every other lane is a channel's id, so that
+// a channel that hangs holds up nobody else.
+const laneSystem = "system"
+
+// workLane claims and does the work of one lane until ctx ends, then waits for
+// what is under way.
+func (d *Desk) workLane(ctx context.Context, lane string) {
+	wake := make(chan struct{}, 1)
+	d.mu.Lock()
+	d.lanes[lane] = wake
+	work := d.run.work
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		if d.lanes[lane] == wake {
+			delete(d.lanes, lane)
+		}
+		d.mu.Unlock()
+	}()
+	var busy sync.WaitGroup
+	defer busy.Wait()
+	slots := make(chan struct{}, d.cfg.Timing.Workers)
+	for ctx.Err() == nil {
+		now := d.now()
+		free := cap(slots) - len(slots)
+		var claimed []*Work
+		var next time.Time
+		if free > 0 {
+			var err error
+			claimed, next, err = d.store.Claim(ctx, Claim{Lane: lane, Owner: d.cfg.Node, Now: now, Until: now.Add(d.cfg.Timing.Lease), Limit: d.claimLimit(lane, free)})
+			if err != nil && ctx.Err() == nil {
+				d.log.Warn("claim work", "lane", lane, slog.Any("error", err))
+			}
+		}
+		for _, batch := range batches(claimed) {
+			slots <- struct{}{}
+			busy.Go(func() {
+				defer func() {
+					<-slots
+					select {
+					case wake <- struct{}{}:
+					default:
+					}
+				}()
+				d.do(work, batch)
+			})
+		}
+		if len(claimed) > 0 && len(slots) < cap(slots) {
+			continue
+		}
+		wait := d.cfg.Timing.Poll
+		if !next.IsZero() {
+			wait = min(wait, max(next.Sub(d.now()), time.Millisecond))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// claimLimit is how much to claim at once: one piece for each free worker. The
+// triggers of queues are claimed many at a time, since one look at a queue
+// serves them all.
+func (d *Desk) claimLimit(lane string, free int) int {
+	if lane == "" {
+		return 32
+	}
+	return free
+}
+
+// batches groups claimed work into what is done together: the triggers of one
+// queue; everything else alone.
+func batches(claimed []*Work) [][]*Work {
+	var out [][]*Work
+	queues := map[string]int{}
+	for _, w := range claimed {
+		if w.Kind != WorkAssign {
+			out = append(out, []*Work{w})
+			continue
+		}
+		i, ok := queues[string(w.Queue)]
+		if !ok {
+			i = len(out)
+			queues[string(w.Queue)] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], w)
+	}
+	return out
+}
+
+// maxAttempts is how often decisions and notices are tried before they are
+// parked for a person. Sends have a time instead, see Timing.GiveUp.
+const maxAttempts = 20
+
+// do does a batch. What fails is put back with a pause; what goes on failing is
+// parked.
+func (d *Desk) do(ctx context.Context, batch []*Work) {
+	began := d.now()
+	w := batch[0]
+	err := d.doSafely(ctx, batch)
+	if f := d.cfg.Observer.Worked; f != nil {
+		f(w.Kind, d.now().Sub(began), err)
+	}
+	if err == nil {
+		return
+	}
+	// A lost lease is another worker's success, or is found again by it.
+	if errors.Is(err, ErrConflict) || ctx.Err() != nil {
+		d.log.Debug("work lost", "kind", w.Kind, "work", w.ID, slog.Any("error", err))
+		return
+	}
+	d.log.Warn("work failed", "kind", w.Kind, "work", w.ID, "attempts", w.Attempts, slog.Any("error", err))
+	for _, w := range batch {
+		d.putBack(ctx, w, err)
+	}
+}
+
+func (d *Desk) doSafely(ctx context.Context, batch []*Work) (err error) {
+	w := batch[0]
+	defer func() {
+		if p := recover(); p != nil {
+			d.log.Error("work panicked", "kind", w.Kind, "work", w.ID, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("ticket: %s work panicked", w.Kind)
+		}
+	}()
+	switch w.Kind {
+	case WorkAssign:
+		return d.assignQueue(ctx, batch)
+	case WorkAutoReply:
+		return d.autoReply(ctx, w)
+	case WorkSend:
+		return d.send(ctx, w)
+	case WorkNotify:
+		return d.notify(ctx, w)
+	case WorkInterpret:
+		return d.interpret(ctx, w)
+	}
+	return fmt.Errorf("ticket: unknown kind of work %q", w.Kind)
+}
+
+// putBack schedules failed work again.
+func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
+	back := *w
+	back.Owner, back.LeaseUntil = "", time.Time{}
+	back.LastError = clean(cause.Error(), 300)
+	back.Parked = w.Attempts >= maxAttempts
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
+		again := back
+		again.NotBefore = u.now.Add(backoff(w.Attempts, time.Second, d.cfg.Timing.RetryMax))
+		u.addWork(&again)
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrConflict) {
+		d.log.Warn("put back work", "work", w.ID, slog.Any("error", err))
+	}
+}
+
+// backoff returns the pause before the next try: doubling, with half of it
+// random, so that what failed together does not return together.
+func backoff(attempt int, first, most time.Duration) time.Duration {
+	p := first
+	for i := 1; i < attempt && p < most; i++ {
+		p *= 2
+	}
+	p = min(p, most)
+	return p/2 + rand.N(p/2+1)
+}
+
+// interpret has a channel understand what was committed raw.
+func (d *Desk) interpret(ctx context.Context, w *Work) error {
+	snap, err := d.store.Snapshot(ctx, Want{Items: []ItemID{w.Item}})
+	if err != nil {
+		return fmt.Errorf("ticket: read item: %w", err)
+	}
+	rec := snap.Items[w.Item]
+	done := func(u *unit) error { u.done(w); return nil }
+	if rec == nil || rec.Disposition != DisposedWaiting {
+		_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, done)
+		return err
+	}
+	d.mu.Lock()
+	o := d.channels[rec.Channel]
+	d.mu.Unlock()
+	if o == nil {
+		return fmt.Errorf("ticket: no channel %s to interpret with", rec.Channel)
+	}
+	in, ok := o.ch.(channel.Interpreter)
+	if !ok {
+		return fmt.Errorf("ticket: channel %s interprets nothing", rec.Channel)
+	}
+	it, err := d.heldItem(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if w.Attempts >= maxAttempts {
+		it.Quarantined, it.Detail = channel.CausePoison, "could not be interpreted: "+w.LastError
+		return d.take(ctx, []*arrival{d.revive(it, rec, false)}, d.now(), done)
+	}
+	meant, err := in.Interpret(ctx, it)
+	if err != nil {
+		return fmt.Errorf("ticket: interpret: %w", err)
+	}
+	if len(meant) == 0 {
+		meant = []*channel.Item{{Channel: rec.Channel, Keys: it.Keys, Ignored: channel.CauseUnknown}}
+	}
+	arrivals := make([]*arrival, 0, len(meant))
+	for i, m := range meant {
+		m.Imported = m.Imported || rec.Imported
+		if i == 0 { // the first takes the place of the raw item
+			m.Raw = nil
+			arrivals = append(arrivals, d.revive(m, rec, false))
+			continue
+		}
+		a, err := d.arrive(m)
+		if err != nil {
+			return err
+		}
+		arrivals = append(arrivals, a)
+	}
+	return d.take(ctx, arrivals, d.now(), done)
+}
