@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -186,9 +187,9 @@ func TestErrorsOfTheSinkBecomeFixedAnswers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			fail := true
+			var fail atomic.Bool
 			sink := recorder{fail: func([]*channel.Item) error {
-				if fail {
+				if fail.Load() {
 					return tc.err
 				}
 				return nil
@@ -197,21 +198,21 @@ func TestErrorsOfTheSinkBecomeFixedAnswers(t *testing.T) {
 			r.mailbox("support", &sink)
 			p := r.hello()
 			for _, chunked := range []bool{false, true} {
-				fail = true
-				send := func() (int, string) {
-					if !chunked {
-						return p.mail(msg("1"), "support@help.example")
+				send := func(want int) string {
+					if chunked {
+						p.envelope("support@help.example")
+						return p.chunk(msg("2"), true, want)
 					}
-					p.envelope("support@help.example")
-					return tc.code, p.chunk(msg("2"), true, map[bool]int{true: tc.code, false: 250}[fail])
+					code, text := p.mail(msg("1"), "support@help.example")
+					require.Equal(t, want, code)
+					return text
 				}
-				code, text := send()
-				require.Equal(t, tc.code, code)
+				fail.Store(true)
+				text := send(tc.code)
 				require.True(t, strings.HasPrefix(text, tc.enhanced+" "), text)
 				require.NotContains(t, text, "pq:")
-				fail = false
-				code, _ = send()
-				require.Equal(t, 250, code, "the next delivery is taken")
+				fail.Store(false)
+				send(250) // the next delivery is taken
 			}
 			require.Len(t, sink.got(), 2)
 		})
@@ -220,9 +221,9 @@ func TestErrorsOfTheSinkBecomeFixedAnswers(t *testing.T) {
 
 func TestPanickingSinkIsATemporaryFailure(t *testing.T) {
 	t.Parallel()
-	fail := true
+	var fail atomic.Bool
 	sink := recorder{fail: func([]*channel.Item) error {
-		if fail {
+		if fail.Load() {
 			panic("boom with internals")
 		}
 		return nil
@@ -233,11 +234,11 @@ func TestPanickingSinkIsATemporaryFailure(t *testing.T) {
 		p := r.dial()
 		p.expect(220)
 		p.do(map[bool]string{false: "EHLO", true: "LHLO"}[lmtp]+" client.example", 250)
-		fail = true
+		fail.Store(true)
 		code, text := p.mail(msg("1"), "support@help.example")
 		require.Equal(t, 451, code)
 		require.NotContains(t, text, "boom")
-		fail = false
+		fail.Store(false)
 		code, _ = p.mail(msg("1"), "support@help.example")
 		require.Equal(t, 250, code, "the connection and the server live on")
 	}
