@@ -124,6 +124,7 @@ func startProtocol(t testing.TB, s *Server, lmtp bool) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.serve(ctx, l, lmtp) }()
+	require.Eventually(t, s.listening, patience, time.Millisecond)
 	stop := sync.OnceValue(func() error {
 		cancel()
 		select {
