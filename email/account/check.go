@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/anteroom/anteroom/channel"
@@ -42,7 +43,7 @@ func (m mailer) check(ctx context.Context, from string) ([]channel.Finding, *fai
 	defer cancel()
 	s, f := m.open(ctx)
 	if f != nil {
-		if f.code == "interrupted" && ctx.Err() == context.DeadlineExceeded {
+		if errors.Is(f.err, context.DeadlineExceeded) {
 			f = &failure{
 				stage: f.stage,
 				code:  [...]string{stageConnect: "connect", stageGreeting: "greeting", stageLogin: "login"}[min(f.stage, stageLogin)],

@@ -137,7 +137,7 @@ func (m *mailbox) report(f *failure) {
 // was we who broke off.
 func (f *failure) status(now time.Time) (channel.Status, bool) {
 	switch {
-	case interrupted(f.err) && f.code == "interrupted":
+	case f.code == "interrupted":
 		return channel.Status{}, false
 	case f.authorization:
 		return channel.Status{State: channel.StateNeedsAuthorization, Reason: f.text}, true

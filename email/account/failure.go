@@ -82,7 +82,7 @@ func (f *failure) sendError() *channel.SendError {
 		Outcome: f.outcome(), Code: f.code, Reason: f.text, Fix: f.fix,
 		Authorization: f.authorization, Err: f.err,
 	}
-	if f.stage <= stageGreeting && e.Outcome == channel.NotSent && !interrupted(f.err) {
+	if f.stage <= stageGreeting && e.Outcome == channel.NotSent && f.code != "interrupted" {
 		e.After = retryConnect
 	}
 	return e
@@ -105,8 +105,14 @@ func (f *failure) finding() channel.Finding {
 	return channel.Finding{Code: code, Severity: channel.SeverityError, Text: f.text, Fix: f.fix}
 }
 
-func interrupted(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+// interrupt says that the caller's context ended. Its deadline tells against
+// the server, as a timeout does; a cancellation tells nothing.
+func (f *failure) interrupt(ctx context.Context, when string) {
+	f.err = ctx.Err()
+	f.code, f.text = "timeout", "the time for it ran out "+when
+	if errors.Is(f.err, context.Canceled) {
+		f.code, f.text = "interrupted", "interrupted "+when
+	}
 }
 
 // refused makes a failure of an answer that is not the one hoped for.
@@ -157,8 +163,7 @@ func broken(ctx context.Context, at stage, err error) *failure {
 	case ctx.Err() != nil:
 		// The connection was closed because of the context, so its error
 		// says nothing.
-		f.code, f.err = "interrupted", ctx.Err()
-		f.text = "interrupted before the server answered"
+		f.interrupt(ctx, "before the server answered")
 	case errors.Is(err, errProtocol):
 		f.code, f.text = "protocol", "the server does not speak SMTP here: "+oneLine(err.Error(), nil)
 		f.fix = "Check host and port."
@@ -185,7 +190,7 @@ func dialFailure(ctx context.Context, s Server, err error) *failure {
 	var dns *net.DNSError
 	switch {
 	case ctx.Err() != nil:
-		f.code, f.err, f.text = "interrupted", ctx.Err(), "interrupted while connecting"
+		f.interrupt(ctx, "while connecting")
 	case errors.As(err, &dns):
 		f.code = "dns"
 		f.text = fmt.Sprintf("the name %s could not be looked up: %s", s.Host, oneLine(dns.Err, nil))
@@ -213,7 +218,7 @@ func tlsFailure(ctx context.Context, s Server, err error) *failure {
 	)
 	switch {
 	case ctx.Err() != nil:
-		f.code, f.err, f.text = "interrupted", ctx.Err(), "interrupted during the TLS handshake"
+		f.interrupt(ctx, "during the TLS handshake")
 	case errors.As(err, &host):
 		f.text = fmt.Sprintf("the certificate of %s is made out to another name: %s", s.Host, oneLine(host.Error(), nil))
 		f.fix = "Use the host name that the provider gives, which must be one of the certificate's names."

@@ -317,3 +317,19 @@ func TestCancellingBetweenHandedAndTheDotSendsNothing(t *testing.T) {
 	w.srv.Close()
 	require.Empty(t, w.srv.Messages())
 }
+
+func TestADeadlineTellsAgainstTheServer(t *testing.T) {
+	t.Parallel()
+	for _, at := range []emailtest.Point{emailtest.AtConnect, emailtest.AtMail} {
+		w := setup(t)
+		w.srv.Fault(emailtest.Fault{At: at, Hang: true})
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		_, err := w.open(t).Send(ctx, outbound("an@example.com"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, channel.NotSent, sendError(t, err).Outcome)
+		if at == emailtest.AtConnect {
+			require.Equal(t, channel.StateDegraded, w.state())
+		}
+	}
+}

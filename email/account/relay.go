@@ -22,11 +22,11 @@ type RelayOptions struct {
 	// the host has pointed the relay.
 	Security Security
 	// TLS is the base of the TLS configuration; nil means the system's
-	// authorities. Certificates are verified, with one exception: an
-	// opportunistic relay on this machine, where mail servers mostly have
-	// self-signed ones and clear text would be taken as well. For a relay
-	// elsewhere with a certificate of its own, put its authority into
-	// RootCAs, or set InsecureSkipVerify knowingly.
+	// authorities. Certificates are verified, with one exception: without
+	// TLS here, an opportunistic relay on this machine, where mail servers
+	// mostly have self-signed ones and clear text would be taken as well.
+	// For a relay elsewhere with a certificate of its own, put its authority
+	// into RootCAs, or set InsecureSkipVerify knowingly.
 	TLS *tls.Config
 	// Username and Password log in if Username is set. That wants TLS, or a
 	// relay on this machine.

@@ -189,7 +189,7 @@ func (s *session) handshake(l link) *failure {
 	if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS12
 	}
-	if s.server.Security == Opportunistic && isLoopback(s.server.Host) {
+	if l.tls == nil && s.server.Security == Opportunistic && isLoopback(s.server.Host) {
 		// Whoever could stand in between on this machine could take the
 		// offer of STARTTLS away as well.
 		cfg.InsecureSkipVerify = true

@@ -101,7 +101,10 @@ func TestKnownSmugglingFormsStayData(t *testing.T) {
 				code, text, err := p.answer()
 				require.NoError(t, err)
 				p.do("NOOP", 250) // exactly one answer came
-				if strict || strings.Contains(end, "\x00") {
+				// go-smtp drops the CR of a line that begins with dot and CR, so
+				// that we cannot see it; the message stays one all the same.
+				seen := end != "\r\n.\r"
+				if strict && seen || strings.Contains(end, "\x00") {
 					require.Equal(t, 550, code, text)
 					require.Empty(t, sink.got())
 					continue
