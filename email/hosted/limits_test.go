@@ -97,7 +97,9 @@ func TestGateCountsNetworksAndForgetsThem(t *testing.T) {
 
 	for i := range maxPeers + 100 {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
-		require.Empty(t, g.admit(p))
+		if reason := g.admit(p); reason != "" {
+			t.Fatal(reason)
+		}
 		g.leave(p)
 	}
 	require.LessOrEqual(t, len(g.callers()), maxPeers)
@@ -158,17 +160,18 @@ func TestMessageBoundsAreAnswered(t *testing.T) {
 			for _, chunked := range []bool{false, true} {
 				p.envelope("support@help.example")
 				if chunked {
-					p.chunk(tc.raw[:len(tc.raw)/2], false, map[bool]int{true: 250, false: tc.code}[tc.code == 250 || len(tc.raw)/2 < 10_000 || tc.code == 554])
-					p.send(fmt.Sprintf("BDAT %d LAST\r\n%s", len(tc.raw)-len(tc.raw)/2, tc.raw[len(tc.raw)/2:]))
+					half := len(tc.raw) / 2
+					p.send(fmt.Sprintf("BDAT %d\r\n%s", half, tc.raw[:half]))
+					if code, _, err := p.answer(); err == nil && code == tc.code && code != 250 {
+						continue // refused with the first chunk already
+					}
+					p.send(fmt.Sprintf("BDAT %d LAST\r\n%s", len(tc.raw)-half, tc.raw[half:]))
 				} else {
 					p.do("DATA", 354)
 					p.send(tc.raw + ".\r\n")
 				}
 				code, text, err := p.answer()
 				require.NoError(t, err)
-				if chunked && code == 502 {
-					continue // the first half was refused already
-				}
 				require.Equal(t, tc.code, code, text)
 				p.do("RSET", 250)
 			}
