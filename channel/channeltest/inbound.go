@@ -75,33 +75,6 @@ func (n *Network) Reply(ctx context.Context, s Sent, text string) (*channel.Item
 	return n.Write(ctx, s.Box, s.Answer(text))
 }
 
-// Answer returns the message that [Network.Reply] writes, to be changed before
-// it is written.
-func (s Sent) Answer(text string) channel.Message {
-	msg := channel.Message{Text: text, From: channel.Party{Address: s.Out.Conversation}, Conversation: s.Out.Conversation}
-	if len(s.Out.To) > 0 {
-		msg.From = s.Out.To[0]
-	}
-	if s.mail {
-		msg.Conversation = ""
-		msg.Subject = s.Out.Subject
-		if !strings.HasPrefix(strings.ToLower(msg.Subject), "re:") {
-			msg.Subject = "Re: " + msg.Subject
-		}
-		ids := []string{s.ExternalID}
-		for _, id := range slices.Backward(s.Out.References) {
-			if !slices.Contains(ids, id) {
-				ids = append(ids, id)
-			}
-		}
-		msg.Evidence = channel.Evidence{IDs: ids, ThreadID: s.Out.ThreadID}
-		if s.Out.Token != "" {
-			msg.Evidence.Tokens = []string{s.Out.Token}
-		}
-	}
-	return msg
-}
-
 // Deliver delivers the items to the box once, in one call of Accept, and
 // returns its error: nil means acknowledged. Items without a channel get that of
 // the box; for an address of a [channel.Forwardee] they get the forwarding

@@ -10,17 +10,6 @@ import (
 	"github.com/anteroom/anteroom/channel"
 )
 
-// Sent is a message that arrived at its customers.
-type Sent struct {
-	Box        string // the address of the channel that sent it
-	ExternalID string
-	// Recipients got it: fewer than the message names when some were refused,
-	// deferred or taken before.
-	Recipients []string
-	Out        channel.Outbound // a copy
-	mail       bool
-}
-
 // Fault is how one send goes wrong. The zero value is no fault, so that a
 // script can let a send pass.
 type Fault struct {

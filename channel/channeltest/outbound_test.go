@@ -186,3 +186,38 @@ func TestActions(t *testing.T) {
 	require.Error(t, ch.Do(t.Context(), channel.Action{Verb: "dance"}))
 	require.Equal(t, []channel.Action{like}, n.Done("page"))
 }
+
+func TestNewsOfAMessageNameIt(t *testing.T) {
+	t.Parallel()
+	n := channeltest.NewNetwork()
+	ch := open(t, n, "c1", channeltest.MemoryAccount{Address: box, Mail: true})
+	sink := &channeltest.RecordingSink{}
+	receive(t, n, ch, sink)
+	_, err := ch.(channel.Sender).Send(t.Context(), outbound())
+	require.NoError(t, err)
+	sent := n.Sent(box)[0]
+
+	gone := channel.RecipientStatus{Address: ann.Address, Status: "5.1.1", Permanent: true}
+	bounce := sent.News(channel.UpdateBounce, gone)
+	require.NoError(t, n.Deliver(t.Context(), box, bounce))
+	require.NoError(t, n.Deliver(t.Context(), box, bounce), "the same news come twice")
+	require.NoError(t, n.Deliver(t.Context(), box, sent.News(channel.UpdateRead)))
+	require.Len(t, sink.Items(), 2)
+	require.Equal(t, &channel.Update{
+		Kind: channel.UpdateBounce, Tokens: []string{"t0k3n"}, IDs: []string{"t0k3n@example.com"},
+		Recipients: []channel.RecipientStatus{gone},
+	}, sink.Items()[0].Update)
+}
+
+func TestAnEchoIsOurOwnMessage(t *testing.T) {
+	t.Parallel()
+	n := channeltest.NewNetwork()
+	ch := open(t, n, "c1", channeltest.MemoryAccount{Address: box, Mail: true})
+	_, err := ch.(channel.Sender).Send(t.Context(), outbound())
+	require.NoError(t, err)
+	echo := n.Sent(box)[0].Echo()
+	require.Equal(t, channel.Out, echo.Direction)
+	require.Equal(t, box, echo.From.Address)
+	require.Equal(t, "t0k3n@example.com", echo.ExternalID)
+	require.Equal(t, channel.Evidence{Self: "t0k3n", IDs: []string{"r2@x", "r1@x"}}, echo.Evidence)
+}

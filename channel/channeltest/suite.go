@@ -93,6 +93,8 @@ func checks() []check {
 		{"what was not accepted comes again after a restart", comesAgainAfterRestart},
 		{"what was interpreted has the raw item's channel and keys of its own", interpretsRaw},
 
+		{"each pair has a forwarding address of its own", forwardsApart},
+
 		// Out.
 		{"a message arrives once, and is handed once before", sendsOnce},
 		{"a message that may not be handed over does not leave", withholds},

@@ -77,6 +77,21 @@ func finds(b *bench) {
 	})
 }
 
+func forwardsApart(b *bench) {
+	ch := b.open()
+	f, ok := ch.(channel.Forwardee)
+	if !ok {
+		b.Skip("nothing is forwarded to the channel")
+	}
+	one, other := f.ForwardAddress("token1"), f.ForwardAddress("token2")
+	if one == other || one == ch.Info().Address || one == "" {
+		b.Errorf("two pairs have the addresses %q and %q, the channel itself %q: the envelope could not tell them apart", one, other, ch.Info().Address)
+	}
+	if again := b.open().(channel.Forwardee).ForwardAddress("token1"); again != one {
+		b.Errorf("a pair's address was %q and, opened again, is %q", one, again)
+	}
+}
+
 func doesWhatItLists(b *bench) {
 	ch := b.open()
 	d, ok := ch.(channel.Doer)
