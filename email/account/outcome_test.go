@@ -136,7 +136,7 @@ func TestAMailCutInTheMiddleIsNotSent(t *testing.T) {
 			w := setup(t)
 			w.srv.Fault(f)
 			out := outbound("an@example.com")
-			out.Text = strings.Repeat("một dòng dài của thư này\n", 200_000)
+			out.Text = strings.Repeat("một dòng dài của thư này\n", 40_000)
 			_, err := w.open(t).Send(t.Context(), out)
 			se := sendError(t, err)
 			if name == "refused for good" {
