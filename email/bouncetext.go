@@ -124,7 +124,7 @@ func (b *Bounce) add(address, report string) {
 	out := BounceRecipient{Action: b.Kind}
 	out.Address = address
 	near := report
-	if i := strings.Index(strings.ToLower(report), strings.ToLower(address)); i >= 0 {
+	if i := strings.Index(asciiLower(report), asciiLower(address)); i >= 0 {
 		near = report[i:]
 		if j := strings.LastIndexByte(report[:i], '\n'); j >= 0 {
 			near = report[j+1:]

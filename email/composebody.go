@@ -195,8 +195,8 @@ func signatureHTML(sig, text string) string {
 
 // withSignature puts a signature at the end of HTML, inside its body.
 func withSignature(doc, sig string) string {
-	i := strings.LastIndex(strings.ToLower(doc), "</body")
-	if i < 0 || i > len(doc) {
+	i := strings.LastIndex(asciiLower(doc), "</body")
+	if i < 0 {
 		return doc + "\n" + sig
 	}
 	return doc[:i] + sig + doc[i:]

@@ -140,7 +140,7 @@ func author(m *Mail, own Own) channel.Party {
 		from = m.Sender[0]
 	}
 	ours := own.Is(from.Address)
-	via := strings.Contains(strings.ToLower(from.Name), " via ")
+	via := strings.Contains(asciiLower(from.Name), " via ")
 	if !ours && !via {
 		return from
 	}
@@ -169,8 +169,8 @@ func author(m *Mail, own Own) channel.Party {
 
 // nameBeforeVia returns the person's part of "Jane via Support".
 func nameBeforeVia(name string) string {
-	i := strings.LastIndex(strings.ToLower(name), " via ")
-	if i < 0 || i > len(name) {
+	i := strings.LastIndex(asciiLower(name), " via ")
+	if i < 0 {
 		return name
 	}
 	return strings.Trim(strings.TrimSpace(name[:i]), `'"`)

@@ -120,7 +120,7 @@ func (d *delivery) parcels(mail *email.Mail) []*parcel {
 		}
 		ctx := email.Context{
 			Channel: box.account.id, ViaInferred: inferred,
-			Envelope: d.tx.envelope, Own: box.own(forward), At: d.session.received(),
+			Envelope: d.tx.envelope, Own: box.own(forward), At: d.session.run.server.now(),
 		}
 		ctx.Envelope.To = r.given
 		if forward != nil {

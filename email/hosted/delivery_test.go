@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -221,10 +222,7 @@ func TestLargeMailIsSpooledAndReadMoreThanOnce(t *testing.T) {
 	r.mailbox("support", &sink)
 	p := r.hello()
 	for _, n := range []int{10, 100, 1000, 20_000} {
-		raw := msg(fmt.Sprint(n))
-		for range n {
-			raw += "All of it is here.\r\n"
-		}
+		raw := msg(fmt.Sprint(n)) + strings.Repeat("All of it is here.\r\n", n)
 		code, _ := p.mail(raw, "support@help.example")
 		require.Equal(t, 250, code)
 		got := sink.got()

@@ -139,6 +139,15 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// slowness is how late the answer to the nth unknown recipient is.
+func (l *Limits) slowness(nth int) time.Duration {
+	over := nth - max(l.UnknownFree, 0)
+	if over <= 0 || l.UnknownDelay <= 0 {
+		return 0
+	}
+	return l.UnknownDelay << min(over-1, 4)
+}
+
 func or[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

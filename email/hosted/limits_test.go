@@ -124,6 +124,16 @@ func TestUnknownRecipientsAreAnsweredSlowlyAndThenNotAtAll(t *testing.T) {
 	require.Equal(t, []int{421}, r.dial().closed(), "the address is kept away for a while")
 }
 
+func TestAnswersToUnknownRecipientsTakeTwiceAsLongEachTime(t *testing.T) {
+	t.Parallel()
+	l := Limits{}.withDefaults()
+	for nth, want := range map[int]time.Duration{1: 0, 3: 0, 4: 1, 5: 2, 6: 4, 7: 8, 8: 16, 9: 16, 100: 16} {
+		require.Equal(t, want*time.Second, l.slowness(nth), nth)
+	}
+	l.UnknownDelay = -1
+	require.Zero(t, l.slowness(100))
+}
+
 func TestEarlyTalkerIsRefused(t *testing.T) {
 	t.Parallel()
 	r := start(t, &Server{Limits: Limits{Pregreet: 300 * time.Millisecond}})

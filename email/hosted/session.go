@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -138,8 +137,8 @@ func (s *session) refuse() error {
 		s.finish()
 		return replyTooManyUnknown()
 	}
-	if over := s.unknown - l.UnknownFree; over > 0 && l.UnknownDelay > 0 {
-		s.run.pause(l.UnknownDelay << min(over-1, 4))
+	if d := l.slowness(s.unknown); d > 0 {
+		s.run.pause(d)
 	}
 	return replyUnknown()
 }
@@ -299,6 +298,3 @@ func panicText(p any) string {
 	}
 	return "panic"
 }
-
-// received is when a message came, for its items.
-func (s *session) received() time.Time { return s.run.server.now() }

@@ -193,7 +193,11 @@ func (r *rig) dial() *peer {
 	c, err := net.Dial("tcp", r.addr)
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { c.Close() })
-	return &peer{t: r.t, conn: c, r: bufio.NewReader(c)}
+	return newPeer(r.t, c)
+}
+
+func newPeer(t testing.TB, c net.Conn) *peer {
+	return &peer{t: t, conn: c, r: bufio.NewReader(c)}
 }
 
 // hello connects, reads the greeting and says EHLO.
@@ -285,7 +289,7 @@ func (p *peer) startTLS() *peer {
 	p.do("STARTTLS", 220)
 	c := tls.Client(p.conn, &tls.Config{InsecureSkipVerify: true})
 	require.NoError(p.t, c.Handshake())
-	q := &peer{t: p.t, conn: c, r: bufio.NewReader(c)}
+	q := newPeer(p.t, c)
 	q.do("EHLO client.example", 250)
 	return q
 }
