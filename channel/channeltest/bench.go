@@ -178,16 +178,21 @@ func (b *bench) put(n int) {
 // eventually tries until there is no error.
 func (b *bench) eventually(otherwise string, try func() error) {
 	b.Helper()
+	if err := b.retry(try); err != nil {
+		b.Fatalf("%s within %v; last: %v", otherwise, b.patience, err)
+	}
+}
+
+// retry tries until there is no error or patience ends, at growing distances,
+// so that it stays below the limits that servers set on what comes at once.
+func (b *bench) retry(try func() error) error {
 	deadline := time.Now().Add(b.patience)
-	for {
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		err := try()
-		if err == nil {
-			return
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
-		if time.Now().After(deadline) {
-			b.Fatalf("%s within %v; last: %v", otherwise, b.patience, err)
-		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

@@ -216,6 +216,15 @@ func TestEachCheckFindsBrokenReceivers(t *testing.T) {
 			fresh++
 			it.Keys = []channel.Key{channel.Key(fmt.Sprint(fresh))}
 		})}},
+		{"never takes more than one", "deliveries at once each arrive", mutant{sink: func(_ *memory, _ context.Context, next channel.Sink) channel.Sink {
+			var taken atomic.Bool
+			return channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
+				if taken.Swap(true) {
+					return errors.New("busy")
+				}
+				return next.Accept(ctx, items...)
+			})
+		}}},
 		{"makes new keys at the second delivery", "a second delivery carries the same key", mutant{sink: change(func(it *channel.Item) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -260,20 +269,25 @@ func TestEachCheckFindsBrokenReceivers(t *testing.T) {
 				return err
 			})
 		}}},
-		{"refuses deliveries at once", "deliveries at once each arrive", mutant{sink: func(_ *memory, _ context.Context, next channel.Sink) channel.Sink {
-			busy, calls := make(chan struct{}, 1), 0
-			var once sync.Once
-			refused := make(chan struct{})
+		{"takes one at a time and loses the others", "deliveries at once each arrive", mutant{sink: func(_ *memory, _ context.Context, next channel.Sink) channel.Sink {
+			var mu sync.Mutex
+			known, lost := map[channel.Key]bool{}, make(chan struct{})
 			return channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
-				select {
-				case busy <- struct{}{}:
-				default:
-					once.Do(func() { close(refused) })
-					return errors.New("busy")
+				mu.Lock()
+				key := items[0].Keys[0]
+				if known[key] {
+					mu.Unlock()
+					return nil
 				}
-				defer func() { <-busy }()
-				if calls++; calls == 2 {
-					<-refused // another came meanwhile
+				known[key] = true
+				second, third := len(known) == 2, len(known) == 3
+				mu.Unlock()
+				if third { // came while the second is under way
+					close(lost)
+					return nil
+				}
+				if second {
+					<-lost
 				}
 				return next.Accept(ctx, items...)
 			})

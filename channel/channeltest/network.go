@@ -146,7 +146,7 @@ func (a MemoryAccount) info(acct channel.Account) channel.Info {
 		ID: acct.ID, Kind: KindMemory, Name: acct.Name,
 		Address: a.Address, Aliases: a.Aliases, Domains: a.Domains,
 		Scheme:     "memory",
-		CanReceive: !a.SendOnly,
+		CanReceive: !a.SendOnly || acct.ReceivesVia != "",
 		CanSend:    !a.ReceiveOnly,
 		Exclusive:  a.Exclusive,
 		Mail:       a.Mail,
@@ -155,7 +155,7 @@ func (a MemoryAccount) info(acct channel.Account) channel.Info {
 	if a.Mail {
 		info.Scheme = "mailto"
 		info.CanStart = info.CanSend
-	} else if info.CanReceive && info.CanSend {
+	} else if !a.SendOnly && !a.ReceiveOnly {
 		info.Can = []channel.Verb{channel.VerbLike, channel.VerbUnlike, channel.VerbTyping, channel.VerbSeen, channel.VerbWithdraw}
 	}
 	return info

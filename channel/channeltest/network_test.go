@@ -184,6 +184,14 @@ func TestBadAccountsNameTheField(t *testing.T) {
 	require.EqualError(t, err, "address: help@example.com is taken")
 }
 
+func TestAPairedAccountReceivesByAnother(t *testing.T) {
+	t.Parallel()
+	ch := open(t, channeltest.NewNetwork(), "c1", channeltest.MemoryAccount{Address: box, Mail: true, SendOnly: true, ReceivesVia: "hosted"})
+	_, receives := ch.(channel.Receiver)
+	require.False(t, receives)
+	require.True(t, ch.Info().CanReceive)
+}
+
 func TestARawItemIsUnderstoodLater(t *testing.T) {
 	t.Parallel()
 	n := channeltest.NewNetwork()

@@ -24,7 +24,9 @@ type Harness struct {
 	// Deliver is for channels to which the source delivers (SMTP, webhooks):
 	// it delivers thing number n once, over the network, and returns nil
 	// exactly if the source was told that it is taken. It is called
-	// concurrently. The same n is the same thing; each thing becomes one item.
+	// concurrently, and again after a refusal; limits on connections should
+	// leave room for a dozen at once. The same n is the same thing; each thing
+	// becomes one item.
 	Deliver func(ctx context.Context, n int) error
 	// Put is for channels that fetch (IMAP, an API that is polled): it makes
 	// thing number n be there to be fetched. The channel under test should

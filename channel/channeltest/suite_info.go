@@ -74,7 +74,8 @@ func infoTellsAbilities(b *bench) {
 		field, method string
 		says, has     bool
 	}{
-		{"CanReceive", "Receive", info.CanReceive, receives},
+		// A paired account takes in what is forwarded to another channel.
+		{"CanReceive", "Receive", info.CanReceive, receives || b.h.Account.ReceivesVia != ""},
 		{"CanSend", "Send", info.CanSend, sends},
 		{"Can is not empty", "Do", len(info.Can) > 0, does},
 	} {

@@ -79,6 +79,7 @@ func TestTheMemoryChannelKeepsTheContract(t *testing.T) {
 		"chat, raw":          {Raw: true},
 		"mail, receive only": {Mail: true, ReceiveOnly: true},
 		"send only":          {SendOnly: true},
+		"send only, paired":  {Mail: true, SendOnly: true, ReceivesVia: "hosted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
