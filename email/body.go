@@ -50,6 +50,7 @@ func (r *bodyReader) rest(p *part) body {
 		if l == nil || strings.TrimSpace(string(l.text)) == "" {
 			continue
 		}
+		r.defect("multipart without parts: read as text")
 		typ := "text/plain"
 		if looksHTML(l.text) {
 			typ = "text/html"

@@ -77,7 +77,7 @@ func recipientOf(h Header) BounceRecipient {
 		out.Address = out.Original
 	}
 	out.Status = statusCode.FindString(h.Get("Status"))
-	out.Diagnostic = typedText(h.Get("Diagnostic-Code"))
+	out.Diagnostic = strings.Join(strings.Fields(typedText(h.Get("Diagnostic-Code"))), " ")
 	if out.Status == "" {
 		out.Status = statusCode.FindString(out.Diagnostic)
 	}

@@ -66,8 +66,9 @@ func (h *headerReader) read() rawHeader {
 				h.defect("empty line before the header: skipped")
 				continue
 			}
-			if bytes.HasPrefix(p.data, []byte("From ")) {
+			if isMboxLine(p.data) {
 				first = false
+				h.defect("mbox line before the header: skipped")
 				continue
 			}
 		}
@@ -108,14 +109,13 @@ func (h *headerReader) line(p piece, first bool) bool {
 // body, or rubbish.
 func (h *headerReader) badLine(p piece) bool {
 	h.open = false
-	if bytes.HasPrefix(p.data, []byte(">From ")) || bytes.HasPrefix(p.data, []byte("From ")) {
+	if isMboxLine(bytes.TrimPrefix(p.data, []byte(">"))) {
 		h.defect("mbox line inside the header: skipped")
 		return true
 	}
 	// Looking ahead moves the buffer in which p lies.
 	p.data, p.end = bytes.Clone(p.data), bytes.Clone(p.end)
-	text := bytes.TrimSpace(p.data)
-	if len(text) > 0 && text[0] == '<' || len(h.fields) == 0 && !h.fieldSoon() || len(h.fields) > 0 && !h.headerGoesOn() {
+	if h.bodyBegins(p.data) {
 		h.defect("header ends without an empty line: the body was taken to begin at the first line that is no field")
 		h.lines.unread(p)
 		return false
@@ -187,39 +187,37 @@ func (h *headerReader) headerFollows() bool {
 	return ok && knownField(next[0])
 }
 
-// fieldSoon reports whether a field that mail has is among the next lines.
-func (h *headerReader) fieldSoon() bool {
-	for _, l := range h.lookahead(4) {
-		if len(l) == 0 {
+// bodyBegins decides whether the bad line is the first of the body. A single one
+// right above the empty line is rubbish; markup, or several in a row without a
+// field below, are text.
+func (h *headerReader) bodyBegins(line []byte) bool {
+	if line = bytes.TrimSpace(line); len(line) > 0 && line[0] == '<' {
+		return true
+	}
+	for i, l := range h.lookahead(8) {
+		if knownField(l) {
 			return false
 		}
-		if _, _, ok := cutField(l); ok && knownField(l) {
-			return true
+		if len(l) == 0 {
+			rubbish := i == 0 && (len(h.fields) > 0 || !h.top && len(line) > 8 && bytes.EqualFold(line[:8], []byte("content-")))
+			return !rubbish
 		}
 	}
-	return false
+	return true
 }
 
-// headerGoesOn reports whether the next lines still look like a header: a field
-// among them, or its end.
-func (h *headerReader) headerGoesOn() bool {
-	next := h.lookahead(4)
-	for _, l := range next {
-		if len(l) == 0 {
-			return true
-		}
-		if _, _, ok := cutField(l); ok {
-			return true
-		}
-	}
-	return false
+// isMboxLine reports whether a line divides mails in an mbox file. A field may
+// have a blank before its colon.
+func isMboxLine(line []byte) bool {
+	rest, ok := bytes.CutPrefix(line, []byte("From "))
+	return ok && !bytes.HasPrefix(bytes.TrimLeft(rest, " \t"), []byte(":"))
 }
 
 // cutField splits "Name: value". Blanks before the colon are tolerated.
 func cutField(line []byte) (name string, value []byte, ok bool) {
 	line = bytes.TrimLeft(line, " \t")
 	i := bytes.IndexByte(line, ':')
-	if i <= 0 {
+	if i <= 0 || line[0] == '<' {
 		return "", nil, false
 	}
 	n := bytes.TrimRight(line[:i], " \t")
@@ -242,7 +240,8 @@ func knownField(line []byte) bool {
 		return false
 	}
 	switch strings.ToLower(name) {
-	case "from", "to", "cc", "bcc", "subject", "date", "sender", "received", "reply-to", "return-path", "references", "precedence":
+	case "from", "to", "cc", "bcc", "subject", "date", "sender", "received", "reply-to", "return-path", "references", "precedence",
+		"organization", "importance", "sensitivity", "priority", "comments", "keywords", "status", "lines", "encrypted", "approved":
 		return true
 	}
 	return strings.Contains(name, "-")

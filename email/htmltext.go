@@ -184,12 +184,13 @@ func (w *textWriter) push(e htmlElement) {
 	if !e.skip && !e.quote && !e.marked && !e.signed && !e.pre && !isContainer(e.tag) {
 		return
 	}
-	if e.marked {
+	if (e.marked || e.signed) && e.tag != atom.Span {
 		w.breakLine()
+	}
+	if e.marked {
 		w.marked++
 	}
 	if e.signed {
-		w.breakLine()
 		w.signed++
 	}
 	w.open = append(w.open, e)
@@ -243,7 +244,7 @@ func (w *textWriter) pop(a atom.Atom, name string) {
 			continue
 		}
 		for _, e := range w.open[i:] {
-			if e.quote || e.marked || e.signed {
+			if e.quote || (e.marked || e.signed) && e.tag != atom.Span {
 				w.breakLine()
 			}
 			if e.quote {

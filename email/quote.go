@@ -9,13 +9,10 @@ import (
 // splitNew returns what is new in lines: what stands above the first strong
 // mark of a quote. It returns false where nothing can be told apart: there is no
 // quote, the answer stands between or below the quoted lines, or the mail
-// forwards what it quotes.
-func splitNew(lines []textLine) ([]textLine, bool) {
+// forwards what it quotes, as forward says of its subject.
+func splitNew(lines []textLine, forward bool) ([]textLine, bool) {
 	i, style := firstQuote(lines)
-	if i < 0 {
-		return lines, false
-	}
-	if style == quoteForward {
+	if i < 0 || style == quoteForward || style == quoteAll && forward {
 		return lines, false
 	}
 	if style == quotePrefixed && hasOwnText(lines[i:]) {

@@ -38,8 +38,6 @@ type reading struct {
 	top  rawHeader
 	hint string // charset of raw 8-bit headers
 	html []textLine
-	// cutNew says that NewText is less than Text.
-	cutNew bool
 }
 
 // step runs one step. A panic must never lose a mail: it becomes a defect.
@@ -209,14 +207,14 @@ func markInline(m *Mail) {
 // newText tells what is new from what is quoted, and from the signature.
 func (r *reading) newText() {
 	m := r.m
-	lines, cut := splitNew(linesOf(m.Text))
+	forward := forwardSubject.MatchString(m.Subject)
+	lines, cut := splitNew(linesOf(m.Text), forward)
 	if !cut && r.html != nil {
 		// Mail programs mark in HTML what the text may not show.
-		if h, ok := splitNew(r.html); ok || sameText(r.html, m.Text) {
+		if h, ok := splitNew(r.html, forward); ok || sameText(r.html, m.Text) {
 			lines, cut = h, ok
 		}
 	}
-	r.cutNew = cut
 	m.NewText = m.Text
 	if cut {
 		m.NewText = textOf(lines)
