@@ -171,3 +171,7 @@ func (o *office) ledger() ticket.Ledger {
 }
 
 type ticketAgent = routing.AgentID
+
+func mailAccount(address string) channeltest.MemoryAccount {
+	return channeltest.MemoryAccount{Address: address, Mail: true}
+}

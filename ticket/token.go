@@ -49,8 +49,11 @@ func (k *keyRing) mint(id MessageID) string {
 
 // verify returns the message that a token names, if the token is ours.
 func (k *keyRing) verify(token string) (MessageID, bool) {
-	b, err := tokenEncoding.DecodeString(strings.ToLower(token))
-	if err != nil || len(b) != tokenBytes || b[0] != tokenVersion {
+	token = strings.ToLower(token)
+	b, err := tokenEncoding.DecodeString(token)
+	// A token has one spelling: the bits of its last letter that carry nothing
+	// are zero.
+	if err != nil || len(b) != tokenBytes || b[0] != tokenVersion || tokenEncoding.EncodeToString(b) != token {
 		return "", false
 	}
 	payload, mac := b[:tokenBytes-tokenMAC], b[tokenBytes-tokenMAC:]
