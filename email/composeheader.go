@@ -170,43 +170,42 @@ func quoteString(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// encodeText writes free text. The shorter of both encodings is taken.
+// encodeText writes free text or a name. The shorter of both encodings is taken.
 func encodeText(s string) string {
 	if !needsEncoding(s) {
 		return s
 	}
-	if isASCII(s) {
-		return encodeASCII(s)
-	}
-	q, b := mime.QEncoding.Encode("utf-8", s), mime.BEncoding.Encode("utf-8", s)
-	if len(b) < len(q) {
+	q, b := encodeQ(s), mime.BEncoding.Encode("utf-8", s)
+	if len(b) < len(q) && b != s {
 		return b
 	}
 	return q
 }
 
-// encodeASCII encodes text that is ASCII, yet would be read as something else.
-func encodeASCII(s string) string {
-	const maxWord = 68 // an encoded word has at most 75 characters (RFC 2047 section 2)
+// encodeQ encodes text so that it may stand in a name too (RFC 2047 section 5):
+// all but letters and digits is escaped, and no character is cut.
+func encodeQ(s string) string {
+	const maxWord = 60 // an encoded word has at most 75 characters, an escaped character 12
 	var words []string
-	for len(s) > 0 {
+	for s != "" {
 		var b strings.Builder
 		b.WriteString("=?utf-8?q?")
-		n := 0
-		for ; n < len(s) && b.Len() < maxWord; n++ {
-			c := s[n]
-			switch {
-			case c == ' ':
-				b.WriteByte('_')
-			case isLetterDigit(c):
-				b.WriteByte(c)
-			default:
-				fmt.Fprintf(&b, "=%02X", c)
+		for s != "" && b.Len() < maxWord {
+			_, n := utf8.DecodeRuneInString(s)
+			for i := range n {
+				switch c := s[i]; {
+				case c == ' ':
+					b.WriteByte('_')
+				case isLetterDigit(c):
+					b.WriteByte(c)
+				default:
+					fmt.Fprintf(&b, "=%02X", c)
+				}
 			}
+			s = s[n:]
 		}
 		b.WriteString("?=")
 		words = append(words, b.String())
-		s = s[n:]
 	}
 	return strings.Join(words, " ")
 }
