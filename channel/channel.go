@@ -48,7 +48,9 @@ type Info struct {
 	MaxText int
 }
 
-// Channel is one opened account.
+// Channel is one opened account. One that holds something, such as an address
+// at a shared listener, is an io.Closer too: the engine closes it when the
+// account is removed, and not when it merely stops or opens it anew.
 type Channel interface {
 	Info() Info
 }

@@ -125,14 +125,46 @@ func (d *Desk) Update(ctx context.Context, id channel.ID, p ChannelPatch) (*Chan
 	if p.Settings != nil {
 		saved.Settings = *p.Settings
 	}
-	if err := d.saveChannel(ctx, acct, &saved, EventChannelUpdated); err != nil {
+	if p.Config == nil && p.Name == nil {
+		err = d.saveSettings(ctx, saved)
+	} else {
+		err = d.saveChannel(ctx, acct, &saved, EventChannelUpdated)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return d.Channel(ctx, id)
 }
 
+// saveSettings commits new settings of a channel, which stays open.
+func (d *Desk) saveSettings(ctx context.Context, saved savedChannel) error {
+	if err := d.checkSettings(saved.Settings); err != nil {
+		return err
+	}
+	ref := channelRef(saved.ID)
+	_, err := d.decide(ctx, Actor{Kind: ActorHost}, func() Want { return Want{Records: []RecordRef{ref}} }, func(u *unit) error {
+		now, err := decodeRecords[savedChannel](u.snap, recordChannel)
+		if err != nil {
+			return err
+		}
+		if len(now) == 0 {
+			return fmt.Errorf("channel %q: %w", saved.ID, ErrNotFound)
+		}
+		now[0].Settings = saved.Settings
+		u.event(Event{Type: EventChannelUpdated, Channel: saved.ID, Data: map[string]string{"kind": string(saved.Kind)}})
+		if saved.Settings.Queue != "" {
+			u.addWork(&Work{Kind: WorkAssign, Queue: saved.Settings.Queue})
+		}
+		return u.putRecord(ref, now[0])
+	})
+	if err != nil {
+		return err
+	}
+	return d.Refresh(ctx)
+}
+
 // saveChannel validates, opens and commits a channel.
-func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *savedChannel, event EventType) error {
+func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *savedChannel, event EventType) (err error) {
 	if err := d.checkSettings(saved.Settings); err != nil {
 		return err
 	}
@@ -158,6 +190,14 @@ func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *sav
 	if err != nil {
 		return err
 	}
+	// Whatever comes of it, the opening above counts now, so that the channel
+	// as it is saved must be opened once more.
+	defer func() {
+		d.forget(acct.ID)
+		if rerr := d.Refresh(ctx); err == nil {
+			err = rerr
+		}
+	}()
 	oldAddress := saved.Address
 	saved.Kind, saved.Name, saved.Config, saved.ReceivesVia = acct.Kind, acct.Name, acct.Config, acct.ReceivesVia
 	saved.Address = ch.Info().Address
@@ -192,9 +232,17 @@ func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *sav
 	})
 	if err != nil {
 		d.abandon(ch, acct.ID)
-		return err
 	}
-	return d.Refresh(ctx)
+	return err
+}
+
+// forget makes the next Refresh open a channel anew.
+func (d *Desk) forget(id channel.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o := d.channels[id]; o != nil {
+		o.form = nil
+	}
 }
 
 // abandon closes a channel that was opened only to be validated, unless the

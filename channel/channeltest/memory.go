@@ -98,6 +98,18 @@ func (m *memory) Info() channel.Info {
 }
 
 // Check implements [channel.Checker].
+// Close gives the address up, as when the account is removed.
+func (m *memory) Close() error {
+	n := m.network
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if b := n.boxes[m.conf.Address]; b != nil && b.memory == m {
+		b.memory = nil
+		n.notify()
+	}
+	return nil
+}
+
 func (m *memory) Check(context.Context) []channel.Finding {
 	findings := []channel.Finding{{Code: "connect", Severity: channel.SeverityOK, Text: "The network answers."}}
 	m.network.at(m.conf.Address, func(b *box) {
