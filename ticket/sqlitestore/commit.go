@@ -1,0 +1,170 @@
+package sqlitestore
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// Commit writes c in the order releases, claims, entities, counts, and so
+// reports a taken key before any other conflict, and a limit last.
+func (p *portal) Commit(ctx context.Context, c *ticket.Changes) error {
+	rows, err := prepare(c)
+	if err != nil {
+		return wrap("commit", err)
+	}
+	var number, cursor int64
+	err = p.b.writer.do(ctx, p.name, func(t *tx) error {
+		s, err := t.portal(p.name)
+		if err != nil {
+			return err
+		}
+		number, cursor = s.number+1, s.event+1
+		return rows.write(t, s)
+	})
+	if err != nil {
+		return wrap("commit", err)
+	}
+	report(c, number, cursor)
+	return nil
+}
+
+// report sets in c what the store has given: number is that of the first new
+// ticket, cursor that of the first event.
+func report(c *ticket.Changes, number, cursor int64) {
+	for _, v := range c.Contacts {
+		v.Revision++
+	}
+	for _, v := range c.Conversations {
+		v.Revision++
+	}
+	for _, v := range c.Tickets {
+		if v.Revision == 0 {
+			v.Number = number
+			number++
+		}
+		v.Revision++
+	}
+	for _, v := range c.Messages {
+		v.Revision++
+	}
+	for _, v := range c.Items {
+		v.Revision++
+	}
+	for _, v := range c.Works {
+		v.Revision++
+	}
+	for _, v := range c.Records {
+		if v.Doc != nil {
+			v.Revision++
+		}
+	}
+	for i, v := range c.Events {
+		v.Cursor = cursor + int64(i)
+	}
+}
+
+// write writes the rows of one commit.
+func (r *rows) write(t *tx, s *portalState) error {
+	for _, k := range r.releases {
+		if _, err := t.exec("DELETE FROM keys WHERE portal = ? AND key = ?", s.id, k); err != nil {
+			return err
+		}
+	}
+	for i := range r.claims {
+		if err := t.claimKey(s, &r.claims[i]); err != nil {
+			return err
+		}
+	}
+	for _, step := range r.steps {
+		step.args[0] = s.id
+		if step.before != nil {
+			if err := step.before(t, s, step.args); err != nil {
+				return err
+			}
+		}
+		n, err := t.exec(step.query, step.args...)
+		if err != nil {
+			return err
+		}
+		if n != 1 && step.what != "" {
+			return fmt.Errorf("%s %s: %w", step.what, step.id, ticket.ErrConflict)
+		}
+		if step.after != nil {
+			if err := step.after(t, s, step.args); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range r.counts {
+		if err := t.count(s, &r.counts[i], r.at); err != nil {
+			return err
+		}
+	}
+	if len(r.counts) > 0 {
+		if err := t.forgetCounters(s, r.at); err != nil {
+			return err
+		}
+	}
+	for _, doc := range r.events {
+		s.event++
+		s.dirty = true
+		if _, err := t.exec("INSERT INTO events (portal, cursor, doc) VALUES (?, ?, ?)", s.id, s.event, doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) claimKey(s *portalState, k *ticket.KeyClaim) error {
+	n, err := t.exec("INSERT INTO keys (portal, key, kind, ref) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		s.id, k.Key[:], string(k.Ref.Kind), k.Ref.ID)
+	if err != nil || n == 1 {
+		return err
+	}
+	taken := &ticket.TakenError{Key: k.Key}
+	_, err = t.one("SELECT kind, ref FROM keys WHERE portal = ? AND key = ?", []any{s.id, k.Key[:]}, &taken.Ref.Kind, &taken.Ref.ID)
+	if err != nil {
+		return err
+	}
+	return taken
+}
+
+// count adds to a counter.
+func (t *tx) count(s *portalState, n *ticket.Count, at time.Time) error {
+	var value int64
+	var expires *int64
+	_, err := t.one("SELECT value, expires FROM counters WHERE portal = ? AND name = ?", []any{s.id, n.Name}, &value, &expires)
+	if err != nil {
+		return err
+	}
+	if expires != nil && *expires <= micros(at) {
+		value, expires = 0, nil
+	}
+	if n.Add > 0 && value > math.MaxInt64-n.Add {
+		value = math.MaxInt64
+	} else {
+		value = max(0, value+n.Add)
+	}
+	if n.Max > 0 && value > n.Max {
+		return ticket.ErrLimit
+	}
+	if !n.Expires.IsZero() {
+		m := micros(n.Expires)
+		expires = &m
+	}
+	_, err = t.exec(`INSERT INTO counters (portal, name, value, expires) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET value = excluded.value, expires = excluded.expires`, s.id, n.Name, value, expires)
+	return err
+}
+
+// forgetCounters drops a few counters that expired. An hour is left for callers
+// whose clocks are behind.
+func (t *tx) forgetCounters(s *portalState, at time.Time) error {
+	_, err := t.exec(`DELETE FROM counters WHERE portal = ?1 AND name IN
+		(SELECT name FROM counters WHERE portal = ?1 AND expires <= ?2 ORDER BY expires LIMIT 8)`, s.id, micros(at.Add(-time.Hour)))
+	return err
+}

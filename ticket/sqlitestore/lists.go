@@ -1,0 +1,280 @@
+package sqlitestore
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/routing"
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// query is one list under construction.
+type query struct {
+	list    string // its name, which is also its cursors'
+	table   string
+	columns string // of which the first is id and the second the sort value
+	where   []string
+	args    []any
+	updated bool // by updated, latest first; else by id
+	oldest  bool // ascending
+}
+
+// is restricts a column to a value, unless that is empty.
+func is[S ~string](q *query, column string, value S) {
+	if value != "" {
+		q.and(column+" = ?", string(value))
+	}
+}
+
+func (q *query) and(cond string, args ...any) {
+	q.where = append(q.where, cond)
+	q.args = append(q.args, args...)
+}
+
+// after restricts the list to what follows a page.
+func (q *query) after(n ticket.Next) error {
+	if q.updated {
+		q.list += ".updated"
+	}
+	if q.oldest {
+		q.list += ".oldest"
+	}
+	at, continued, err := parsePlace(n, q.list)
+	switch {
+	case err != nil || !continued:
+		return err
+	case q.updated:
+		q.and("(updated, id) < (?, ?)", at.at, at.id)
+	case q.oldest:
+		q.and("id > ?", at.id)
+	default:
+		q.and("id < ?", at.id)
+	}
+	return nil
+}
+
+// sql returns the statement, with one arm for each of ranks if there are any: the
+// same with a different status. The arms are merged, each being a range of an
+// index.
+func (q *query) sql(ranks []int64, limit int) (string, []any) {
+	order := "id DESC"
+	switch {
+	case q.updated:
+		order = "updated DESC, id DESC"
+	case q.oldest:
+		order = "id"
+	}
+	arm := "SELECT " + q.columns + " FROM " + q.table + " WHERE " + strings.Join(q.where, " AND ")
+	args := q.args
+	if len(ranks) > 0 {
+		arms := make([]string, len(ranks))
+		args = nil
+		for i, rank := range ranks {
+			arms[i] = arm + " AND status = ?"
+			args = append(append(args, q.args...), rank)
+		}
+		arm = strings.Join(arms, " UNION ALL ")
+	}
+	return arm + " ORDER BY " + order + " LIMIT ?", append(args, limit)
+}
+
+// page reads a page. scan also returns the place of the row.
+func page[V any](ctx context.Context, c *conn, q *query, p ticket.Page, ranks []int64,
+	scan func(func(...any) error) (*V, place, error)) (out []*V, next ticket.Next, err error) {
+	text, args := q.sql(ranks, p.Size()+1)
+	var last place
+	err = c.each(ctx, text, args, func(row func(...any) error) error {
+		v, at, err := scan(row)
+		if err != nil {
+			return err
+		}
+		if len(out) == p.Size() {
+			next = last.next()
+			return nil
+		}
+		out, last = append(out, v), at
+		last.list = q.list
+		if !q.updated {
+			last.at = 0
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return out, next, nil
+}
+
+// Conversations lists conversations.
+func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter, pg ticket.Page) (out []*ticket.Conversation, next ticket.Next, err error) {
+	q := &query{list: "conversations", table: "conversations", columns: "id, updated, rev, doc", updated: f.Order == ticket.LatestUpdate}
+	if err := q.after(pg.After); err != nil {
+		return nil, "", err
+	}
+	err = p.view(ctx, "list conversations", func(c *conn, id int64) error {
+		q.and("portal = ?", id)
+		is(q, "queue", f.Queue)
+		is(q, "assignee", f.Assignee)
+		is(q, "channel", f.Channel)
+		is(q, "contact", f.Contact)
+		is(q, "ticket", f.Ticket)
+		if f.Unassigned {
+			q.and("assignee IS NULL")
+		}
+		if f.WithoutTicket {
+			q.and("ticket IS NULL")
+		}
+		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Conversation, place, error) {
+			var at place
+			var rev int64
+			var doc []byte
+			if err := scan(&at.id, &at.at, &rev, &doc); err != nil {
+				return nil, at, err
+			}
+			v, err := decode[ticket.Conversation](doc)
+			v.Revision = rev
+			return v, at, err
+		})
+		return err
+	})
+	return out, next, err
+}
+
+// Messages lists messages.
+func (p *portal) Messages(ctx context.Context, f ticket.MessageFilter, pg ticket.Page) (out []*ticket.Message, next ticket.Next, err error) {
+	q := &query{list: "messages", table: "messages", columns: "id, rev, doc", oldest: !f.NewestFirst}
+	if err := q.after(pg.After); err != nil {
+		return nil, "", err
+	}
+	err = p.view(ctx, "list messages", func(c *conn, id int64) error {
+		q.and("portal = ?", id)
+		is(q, "ticket", f.Ticket)
+		is(q, "conversation", f.Conversation)
+		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Message, place, error) {
+			var at place
+			var rev int64
+			var doc []byte
+			if err := scan(&at.id, &rev, &doc); err != nil {
+				return nil, at, err
+			}
+			v, err := decode[ticket.Message](doc)
+			v.Revision = rev
+			return v, at, err
+		})
+		return err
+	})
+	return out, next, err
+}
+
+// Items lists items.
+func (p *portal) Items(ctx context.Context, f ticket.ItemFilter, pg ticket.Page) (out []*ticket.Item, next ticket.Next, err error) {
+	q := &query{list: "items", table: "items", columns: "id, rev, doc"}
+	if err := q.after(pg.After); err != nil {
+		return nil, "", err
+	}
+	err = p.view(ctx, "list items", func(c *conn, id int64) error {
+		q.and("portal = ?", id)
+		is(q, "channel", f.Channel)
+		is(q, "disposition", f.Disposition)
+		is(q, "message", f.Message)
+		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Item, place, error) {
+			var at place
+			var rev int64
+			var doc []byte
+			if err := scan(&at.id, &rev, &doc); err != nil {
+				return nil, at, err
+			}
+			v, err := decode[ticket.Item](doc)
+			v.Revision = rev
+			return v, at, err
+		})
+		return err
+	})
+	return out, next, err
+}
+
+// Decisions lists decisions, oldest first by id.
+func (p *portal) Decisions(ctx context.Context, f ticket.DecisionFilter, limit int) (out []*ticket.Decision, err error) {
+	err = p.view(ctx, "list decisions", func(c *conn, id int64) error {
+		q := &query{table: "decisions", columns: "doc", oldest: true}
+		q.and("portal = ?", id)
+		is(q, "ticket", f.Ticket)
+		is(q, "conversation", f.Conversation)
+		is(q, "message", f.Message)
+		text, args := q.sql(nil, max(limit, 0))
+		return c.each(ctx, text, args, func(scan func(...any) error) error {
+			var doc []byte
+			if err := scan(&doc); err != nil {
+				return err
+			}
+			v, err := decode[ticket.Decision](doc)
+			out = append(out, v)
+			return err
+		})
+	})
+	return out, err
+}
+
+// Events returns events after a cursor.
+func (p *portal) Events(ctx context.Context, after int64, limit int) (out []*ticket.Event, err error) {
+	err = p.view(ctx, "events", func(c *conn, id int64) error {
+		return c.each(ctx, "SELECT cursor, doc FROM events WHERE portal = ? AND cursor > ? ORDER BY cursor LIMIT ?",
+			[]any{id, after, max(limit, 0)}, func(scan func(...any) error) error {
+				var cursor int64
+				var doc []byte
+				if err := scan(&cursor, &doc); err != nil {
+					return err
+				}
+				v, err := decode[ticket.Event](doc)
+				v.Cursor = cursor
+				out = append(out, v)
+				return err
+			})
+	})
+	return out, err
+}
+
+// Waiting lists what waits in a queue.
+func (p *portal) Waiting(ctx context.Context, queue routing.QueueID, limit int) (out []ticket.Waiter, err error) {
+	err = p.view(ctx, "waiting", func(c *conn, id int64) error {
+		return c.each(ctx, `SELECT id, waiting, 1 FROM tickets WHERE portal = ?1 AND queue IS ?2 AND waiting IS NOT NULL
+			UNION ALL SELECT id, waiting, 0 FROM conversations WHERE portal = ?1 AND queue IS ?2 AND waiting IS NOT NULL AND ticket IS NULL
+			ORDER BY waiting, id LIMIT ?3`, []any{id, null(queue), max(limit, 0)}, func(scan func(...any) error) error {
+			var id string
+			var at int64
+			var isTicket bool
+			if err := scan(&id, &at, &isTicket); err != nil {
+				return err
+			}
+			w := ticket.Waiter{Since: time.UnixMicro(at).UTC()}
+			if isTicket {
+				w.Ticket = ticket.TicketID(id)
+			} else {
+				w.Conversation = ticket.ConversationID(id)
+			}
+			out = append(out, w)
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Ledger counts items.
+func (p *portal) Ledger(ctx context.Context, ch channel.ID, day string) (out []ticket.LedgerRow, err error) {
+	err = p.view(ctx, "ledger", func(c *conn, id int64) error {
+		q := &query{}
+		q.and("portal = ?", id)
+		is(q, "channel", ch)
+		is(q, "day", day)
+		return c.each(ctx, "SELECT channel, day, disposition, cause, count FROM ledger WHERE count > 0 AND "+
+			strings.Join(q.where, " AND ")+" ORDER BY day, channel, disposition, cause", q.args, func(scan func(...any) error) error {
+			var r ticket.LedgerRow
+			err := scan(&r.Channel, &r.Day, &r.Disposition, &r.Cause, &r.Count)
+			out = append(out, r)
+			return err
+		})
+	})
+	return out, err
+}

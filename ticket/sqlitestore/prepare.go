@@ -1,0 +1,221 @@
+package sqlitestore
+
+import (
+	"fmt"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// sqls are the statements of entities. They never change.
+var sqls = newStatements()
+
+// prepare makes the rows of c.
+func prepare(c *ticket.Changes) (*rows, error) {
+	r := &rows{at: c.At, counts: append([]ticket.Count(nil), c.Counts...), claims: append([]ticket.KeyClaim(nil), c.Claims...)}
+	for _, k := range c.Releases {
+		r.releases = append(r.releases, append([]byte(nil), k[:]...))
+	}
+	for _, add := range []func(*ticket.Changes) error{r.people, r.tickets, r.messages, r.items, r.works, r.others} {
+		if err := add(c); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *rows) people(c *ticket.Changes) error {
+	for _, v := range c.Contacts {
+		doc, err := contactDoc(v)
+		if err != nil {
+			return fmt.Errorf("contact %s: %w", v.ID, err)
+		}
+		r.entity(sqls.contacts, string(v.ID), v.Revision, doc)
+	}
+	for _, v := range c.Conversations {
+		doc, err := conversationDoc(v)
+		if err != nil {
+			return fmt.Errorf("conversation %s: %w", v.ID, err)
+		}
+		r.entity(sqls.conversations, string(v.ID), v.Revision, doc, null(v.Channel), null(v.Contact), null(v.Ticket),
+			null(v.Queue), null(v.Assignee), since(v.WaitingSince), micros(v.UpdatedAt))
+	}
+	return nil
+}
+
+// statusRank is the column for a status. Lists join what they find by rank, so
+// that each part is a range of an index.
+func statusRank(s ticket.Status) int64 {
+	switch s {
+	case ticket.Open:
+		return 1
+	case ticket.Pending:
+		return 2
+	case ticket.Solved:
+		return 3
+	case ticket.Closed:
+		return 4
+	}
+	return otherRank
+}
+
+const otherRank = 5
+
+func (r *rows) tickets(c *ticket.Changes) error {
+	for _, v := range c.Tickets {
+		doc, err := ticketDoc(v)
+		if err != nil {
+			return fmt.Errorf("ticket %s: %w", v.ID, err)
+		}
+		waiting := since(v.WaitingSince)
+		if !v.DeletedAt.IsZero() {
+			waiting = nil
+		}
+		st := r.entity(sqls.tickets, string(v.ID), v.Revision, doc, nil, statusRank(v.Status), null(v.Queue), null(v.Assignee),
+			null(v.Channel), null(v.Contact), waiting, micros(v.UpdatedAt), flag(!v.DeletedAt.IsZero()))
+		if v.Revision == 0 {
+			st.before = func(_ *tx, s *portalState, args []any) error {
+				s.number++
+				s.dirty = true
+				args[1] = s.number
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+func (r *rows) messages(c *ticket.Changes) error {
+	for _, v := range c.Messages {
+		doc, err := messageDoc(v)
+		if err != nil {
+			return fmt.Errorf("message %s: %w", v.ID, err)
+		}
+		st := r.entity(sqls.messages, string(v.ID), v.Revision, doc, nil, null(v.Ticket), null(v.Conversation))
+		id, text, redacted := string(v.ID), v.Search, !v.RedactedAt.IsZero()
+		if v.Revision == 0 {
+			st.before = func(_ *tx, s *portalState, args []any) error {
+				s.message++
+				s.dirty = true
+				args[1] = s.id<<placeBits | s.message
+				return nil
+			}
+			if text != "" {
+				st.after = func(t *tx, _ *portalState, args []any) error {
+					t.index = append(t.index, indexed{place: args[1].(int64), text: text, fresh: true})
+					return nil
+				}
+			}
+		} else if text != "" || redacted {
+			st.after = func(t *tx, s *portalState, _ []any) error {
+				var place int64
+				if _, err := t.one("SELECT place FROM messages WHERE portal = ? AND id = ?", []any{s.id, id}, &place); err != nil {
+					return err
+				}
+				t.index = append(t.index, indexed{place: place, text: text})
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+const ledgerAdd = `INSERT INTO ledger (portal, day, channel, disposition, cause, count) VALUES (?, ?, ?, ?, ?, ?)
+	ON CONFLICT DO UPDATE SET count = count + excluded.count`
+
+func (r *rows) items(c *ticket.Changes) error {
+	for _, v := range c.Items {
+		doc, err := itemDoc(v)
+		if err != nil {
+			return fmt.Errorf("item %s: %w", v.ID, err)
+		}
+		id, revision := string(v.ID), v.Revision
+		day, ch, disposition, cause := v.Day, string(v.Channel), string(v.Disposition), string(v.Cause)
+		st := r.entity(sqls.items, id, revision, doc, ch, day, disposition, cause, null(v.Message))
+		if revision != 0 {
+			st.before = func(t *tx, s *portalState, _ []any) error {
+				var day, ch, disposition, cause string
+				found, err := t.one("SELECT day, channel, disposition, cause FROM items WHERE portal = ? AND id = ? AND rev = ?",
+					[]any{s.id, id, revision}, &day, &ch, &disposition, &cause)
+				if err != nil || !found {
+					return err // the update that follows finds nothing either
+				}
+				_, err = t.exec(ledgerAdd, s.id, day, ch, disposition, cause, -1)
+				return err
+			}
+		}
+		st.after = func(t *tx, s *portalState, _ []any) error {
+			_, err := t.exec(ledgerAdd, s.id, day, ch, disposition, cause, 1)
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *rows) works(c *ticket.Changes) error {
+	for _, d := range c.Done {
+		r.plain("work", string(d.ID), "DELETE FROM works WHERE portal = ? AND id = ? AND rev = ?", string(d.ID), d.Revision)
+	}
+	for _, v := range c.Works {
+		doc, err := workDoc(v)
+		if err != nil {
+			return fmt.Errorf("work %s: %w", v.ID, err)
+		}
+		notBefore, lease := micros(v.NotBefore), micros(v.LeaseUntil)
+		r.entity(sqls.works, string(v.ID), v.Revision, doc, v.Lane, notBefore, lease, max(notBefore, lease), flag(v.Parked), v.Owner, v.Attempts)
+	}
+	return nil
+}
+
+// others adds what is not an entity.
+func (r *rows) others(c *ticket.Changes) error {
+	for _, v := range c.Records {
+		kind, doc := string(v.Kind), append([]byte{}, v.Doc...)
+		switch {
+		case v.Doc == nil && v.Revision == 0:
+			r.steps = append(r.steps, step{
+				query: "SELECT ?", args: []any{nil}, before: absentRecord(kind, v.ID),
+			})
+		case v.Doc == nil:
+			r.plain("record", v.ID, "DELETE FROM records WHERE portal = ? AND kind = ? AND id = ? AND rev = ?", kind, v.ID, v.Revision)
+		case v.Revision == 0:
+			r.plain("record", v.ID, "INSERT INTO records (portal, kind, id, rev, doc) VALUES (?, ?, ?, 1, ?) ON CONFLICT DO NOTHING", kind, v.ID, doc)
+		default:
+			r.plain("record", v.ID, "UPDATE records SET rev = rev + 1, doc = ?5 WHERE portal = ?1 AND kind = ?2 AND id = ?3 AND rev = ?4",
+				kind, v.ID, v.Revision, doc)
+		}
+	}
+	for _, id := range c.DropBodies {
+		r.plain("", "", "DELETE FROM bodies WHERE portal = ? AND id = ?", string(id))
+	}
+	for _, b := range c.Bodies {
+		r.plain("body", string(b.ID), "INSERT INTO bodies (portal, id, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+			string(b.ID), append([]byte{}, b.Data...))
+	}
+	for _, v := range c.Decisions {
+		doc, err := decisionDoc(v)
+		if err != nil {
+			return fmt.Errorf("decision %s: %w", v.ID, err)
+		}
+		r.plain("decision", v.ID, "INSERT INTO decisions (portal, id, ticket, conversation, message, doc) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			v.ID, null(v.Ticket), null(v.Conversation), null(v.Message), doc)
+	}
+	for _, v := range c.Events {
+		doc, err := eventDoc(v)
+		if err != nil {
+			return fmt.Errorf("event %s: %w", v.ID, err)
+		}
+		r.events = append(r.events, doc)
+	}
+	return nil
+}
+
+// absentRecord is the precondition of deleting a record that must not exist.
+func absentRecord(kind, id string) func(*tx, *portalState, []any) error {
+	return func(t *tx, s *portalState, _ []any) error {
+		found, err := t.one("SELECT 1 FROM records WHERE portal = ? AND kind = ? AND id = ?", []any{s.id, kind, id}, new(int))
+		if err == nil && found {
+			err = fmt.Errorf("record %s: %w", id, ticket.ErrConflict)
+		}
+		return err
+	}
+}

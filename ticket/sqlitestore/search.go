@@ -1,0 +1,50 @@
+package sqlitestore
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// placeBits is how many bits of a message's place number it within its portal.
+const placeBits = 40
+
+// indexed is a text for the search index.
+type indexed struct {
+	place int64
+	text  string
+	fresh bool // there is none yet
+}
+
+// writeIndex writes the texts of a transaction. It is done at the end, after the
+// last savepoint, because FTS5 writes a segment at each savepoint.
+func (t *tx) writeIndex() error {
+	for _, i := range t.index {
+		if !i.fresh {
+			if _, err := t.exec("DELETE FROM search WHERE rowid = ?", i.place); err != nil {
+				return err
+			}
+		}
+		if i.text == "" {
+			continue
+		}
+		if _, err := t.exec("INSERT INTO search (rowid, text) VALUES (?, ?)", i.place, i.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// match returns the FTS5 query for terms, "" if it can match nothing. Terms are
+// folded once more: they may come from anywhere, and what is left of them has
+// neither quotes nor operators.
+func match(terms []string) string {
+	words := ticket.Terms(strings.Join(terms, " "))
+	slices.Sort(words)
+	words = slices.Compact(words)
+	for i, w := range words {
+		words[i] = `"` + w + `"*`
+	}
+	return strings.Join(words, " AND ")
+}

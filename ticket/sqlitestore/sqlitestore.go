@@ -1,0 +1,208 @@
+// Package sqlitestore keeps the data of portals in one SQLite file, without cgo.
+//
+// # Durability
+//
+// A commit that has returned is on disk: the file is in WAL mode with
+// synchronous=FULL. All writes of a process, of all portals, go through one
+// connection. Those that wait while a transaction is under way go into the next
+// one together, each in a savepoint, so that one that conflicts fails alone.
+// There is no timer: an idle store writes at once.
+//
+// # Concurrency
+//
+// All methods are safe for concurrent use. Reads use connections of their own
+// and neither wait for writers nor hold them up. Several processes may open the
+// same file of a local disk; they take turns at writing. A call whose context
+// ends before its write was begun has written nothing; one that was begun
+// finishes, and tells its result.
+//
+// # Errors
+//
+// Operations fail as [ticket.Store] says. A full disk, a read-only file and the
+// like come out as wrapped errors of the driver.
+//
+// # Privacy
+//
+// What is redacted or dropped is overwritten by new content in place
+// (secure_delete=fast) as far as that costs nothing; the words of a redacted
+// message leave the search index's file with its later merges.
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// Backend is an opened file. Make one with [Open].
+type Backend struct {
+	writer  *writer
+	readers chan *conn // of fixed length; nil stands for one that is not open yet
+	pool    *sql.DB    // the readers' connections
+	options options
+
+	mu     sync.RWMutex
+	ids    map[string]int64 // of portals, committed ones only
+	closed bool
+}
+
+var _ ticket.Backend = (*Backend)(nil)
+
+type options struct {
+	path    string
+	readers int
+	busy    time.Duration
+}
+
+// An Option changes how [Open] opens a file.
+type Option func(*options)
+
+// Readers sets how many connections read, which is how many reads run at the
+// same time; others wait. The default is 4. Each has a cache of up to 8 MB.
+func Readers(n int) Option { return func(o *options) { o.readers = max(1, n) } }
+
+// BusyTimeout sets how long a write waits for another process that writes to
+// the same file. The default is 10 seconds.
+func BusyTimeout(d time.Duration) Option { return func(o *options) { o.busy = d } }
+
+// Open opens the file at path, making it if it does not exist, and brings its
+// schema up to date; several processes may do so at the same time. It fails if
+// the file was written by a newer version of this package. The folder must
+// exist. A store in memory is package memstore's.
+func Open(path string, opts ...Option) (*Backend, error) {
+	o := options{path: path, readers: 4, busy: 10 * time.Second}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if path == "" || path == ":memory:" {
+		return nil, fmt.Errorf("sqlitestore: open: %q is not the path of a file", path)
+	}
+	b := &Backend{options: o, readers: make(chan *conn, o.readers), ids: map[string]int64{}}
+	w, err := openWriter(o)
+	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
+	}
+	if b.pool, err = openPool(o, o.readers, true); err != nil {
+		w.close()
+		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
+	}
+	b.writer = w
+	for range o.readers {
+		b.readers <- nil
+	}
+	return b, nil
+}
+
+// Portal returns the store of one portal.
+func (b *Backend) Portal(name string) ticket.Store { return &portal{b: b, name: name} }
+
+// Close waits for what is under way and closes the file. Later operations fail.
+// A second Close does nothing.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	b.mu.Unlock()
+	errs := []error{b.writer.close()}
+	for range b.options.readers {
+		if c := <-b.readers; c != nil {
+			errs = append(errs, c.close())
+		}
+	}
+	if err := errors.Join(append(errs, b.pool.Close())...); err != nil {
+		return fmt.Errorf("sqlitestore: close: %w", err)
+	}
+	return nil
+}
+
+var errClosed = errors.New("the store is closed")
+
+// read calls f with a connection that nobody else uses meanwhile.
+func (b *Backend) read(ctx context.Context, f func(c *conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.mu.RLock()
+	closed := b.closed
+	b.mu.RUnlock()
+	if closed {
+		return errClosed
+	}
+	var c *conn
+	select {
+	case c = <-b.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { b.readers <- c }()
+	if c == nil {
+		opened, err := openConn(ctx, b.pool, b.options)
+		if err != nil {
+			return err
+		}
+		c = opened
+	}
+	err := f(c)
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// portalID returns the number of a portal, or 0 if nothing was written to it.
+func (b *Backend) portalID(c *conn, name string) (int64, error) {
+	b.mu.RLock()
+	id, ok := b.ids[name]
+	b.mu.RUnlock()
+	if ok {
+		return id, nil
+	}
+	found, err := c.one("SELECT id FROM portals WHERE name = ?", []any{name}, &id)
+	if err != nil || !found {
+		return 0, err
+	}
+	b.mu.Lock()
+	b.ids[name] = id
+	b.mu.Unlock()
+	return id, nil
+}
+
+// portal is the store of one portal.
+type portal struct {
+	b    *Backend
+	name string
+}
+
+var _ ticket.Store = (*portal)(nil)
+
+// view calls f with a connection and the portal's number, unless nothing was
+// ever written to the portal.
+func (p *portal) view(ctx context.Context, what string, f func(c *conn, id int64) error) error {
+	err := p.b.read(ctx, func(c *conn) error {
+		id, err := p.b.portalID(c, p.name)
+		if err != nil || id == 0 {
+			return err
+		}
+		return f(c, id)
+	})
+	return wrap(what, err)
+}
+
+// wrap says what was attempted, except for errors of the context, which are
+// returned as they are.
+func wrap(what string, err error) error {
+	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
+		return err
+	}
+	return fmt.Errorf("sqlitestore: %s: %w", what, err)
+}

@@ -1,0 +1,90 @@
+package sqlitestore
+
+import (
+	"context"
+	"slices"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+const ticketColumns = "id, updated, rev, number, doc"
+
+func scanTicket(scan func(...any) error) (*ticket.Ticket, place, error) {
+	var at place
+	var rev, number int64
+	var doc []byte
+	if err := scan(&at.id, &at.at, &rev, &number, &doc); err != nil {
+		return nil, at, err
+	}
+	v, err := decode[ticket.Ticket](doc)
+	v.Revision, v.Number = rev, number
+	return v, at, err
+}
+
+// Tickets lists tickets.
+func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.Page) (out []*ticket.Ticket, next ticket.Next, err error) {
+	q := &query{list: "tickets", table: "tickets", columns: ticketColumns, updated: f.Order == ticket.LatestUpdate}
+	if err := q.after(pg.After); err != nil {
+		return nil, "", err
+	}
+	words := match(f.Terms)
+	if len(f.Terms) > 0 && words == "" {
+		return nil, "", ctx.Err() // terms without a letter or digit, which begin no word
+	}
+	err = p.view(ctx, "list tickets", func(c *conn, id int64) error {
+		q.and("portal = ? AND deleted = 0", id)
+		is(q, "queue", f.Queue)
+		is(q, "assignee", f.Assignee)
+		is(q, "channel", f.Channel)
+		is(q, "contact", f.Contact)
+		if f.Unassigned {
+			q.and("assignee IS NULL")
+		}
+		if f.Number != 0 {
+			q.and("number = ?", f.Number)
+		}
+		if words != "" {
+			q.and(`id IN (SELECT m.ticket FROM search JOIN messages m ON m.place = search.rowid
+				WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? AND m.ticket IS NOT NULL)`,
+				words, id<<placeBits, id<<placeBits|(1<<placeBits-1))
+		}
+		ranks := q.statuses(f)
+		out, next, err = page(ctx, c, q, pg, ranks, scanTicket)
+		return err
+	})
+	return out, next, err
+}
+
+// statuses restricts the list to f's statuses. What is narrowed enough without
+// them gets a condition. Else it returns the ranks to join, which are all if f
+// has none, so that every list is read in the order of an index.
+func (q *query) statuses(f ticket.TicketFilter) (ranks []int64) {
+	narrow := f.Number != 0 || f.Contact != "" || len(f.Terms) > 0
+	var others []any
+	for _, s := range f.Statuses {
+		rank := statusRank(s)
+		if !slices.Contains(ranks, rank) {
+			ranks = append(ranks, rank)
+		}
+		if rank == otherRank {
+			others = append(others, string(s))
+		}
+	}
+	if len(others) > 0 {
+		q.and("(status <> 5 OR doc ->> '$.status' IN "+list(len(others))+")", others...)
+	}
+	if !narrow {
+		if len(ranks) == 0 {
+			ranks = []int64{1, 2, 3, 4, otherRank}
+		}
+		return ranks
+	}
+	if len(ranks) > 0 {
+		args := make([]any, len(ranks))
+		for i, r := range ranks {
+			args[i] = r
+		}
+		q.and("status IN "+list(len(ranks)), args...)
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// maxBatch bounds how many writes go into one transaction.
+const maxBatch = 256
+
+// request is a write that waits for its transaction.
+type request struct {
+	ctx    context.Context
+	portal string
+	apply  func(t *tx) error // may be called twice, after a roll-back
+	state  atomic.Int32
+	err    error
+	done   chan struct{} // closed when err is set
+}
+
+// States of a request. Whoever moves it from queued owns it.
+const (
+	queued int32 = iota
+	picked
+	abandoned
+)
+
+// writer is the only connection that writes, and the goroutine that uses it.
+type writer struct {
+	pool *sql.DB
+	c    *conn
+	wake chan struct{} // holds one, so that a wake-up is never lost
+	end  chan struct{} // closed when the goroutine has ended
+
+	mu     sync.Mutex
+	queue  []*request
+	closed bool
+}
+
+func openWriter(o options) (w *writer, err error) {
+	w = &writer{wake: make(chan struct{}, 1), end: make(chan struct{})}
+	if w.pool, err = openPool(o, 1, false); err != nil {
+		return nil, err
+	}
+	err = retryBusy(o.busy, func() (err error) {
+		w.c, err = openConn(context.Background(), w.pool, o)
+		return err
+	})
+	if err == nil {
+		err = retryBusy(o.busy, func() error { return migrate(w.c) })
+	}
+	if err != nil {
+		if w.c != nil {
+			w.c.close()
+		}
+		w.pool.Close()
+		return nil, err
+	}
+	go w.run()
+	return w, nil
+}
+
+// close lets what waits be written, and ends the writer.
+func (w *writer) close() error {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.signal()
+	<-w.end
+	return errors.Join(w.c.close(), w.pool.Close())
+}
+
+func (w *writer) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// do runs apply in a transaction and returns when it is durable, or when ctx
+// ended before it was begun.
+func (w *writer) do(ctx context.Context, portal string, apply func(t *tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r := &request{ctx: ctx, portal: portal, apply: apply, done: make(chan struct{})}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return errClosed
+	}
+	w.queue = append(w.queue, r)
+	w.mu.Unlock()
+	w.signal()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(queued, abandoned) {
+			return ctx.Err()
+		}
+		<-r.done
+		return r.err
+	}
+}
+
+func (w *writer) run() {
+	defer close(w.end)
+	for range w.wake {
+		for {
+			batch, closed := w.pick()
+			if len(batch) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			w.write(batch)
+			for _, r := range batch {
+				close(r.done)
+			}
+		}
+	}
+}
+
+// pick takes what waits, in order. closed says that no more will come.
+func (w *writer) pick() (batch []*request, closed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.queue) > 0 && len(batch) < maxBatch {
+		r := w.queue[0]
+		w.queue[0] = nil
+		w.queue = w.queue[1:]
+		if r.ctx.Err() == nil && r.state.CompareAndSwap(queued, picked) {
+			batch = append(batch, r)
+		} else if r.state.CompareAndSwap(queued, abandoned) {
+			r.err = r.ctx.Err()
+			close(r.done)
+		}
+	}
+	return batch, w.closed && len(w.queue) == 0
+}
+
+// write writes a batch in one transaction. If that meets trouble, of the disk or
+// with one request, each is tried in a transaction of its own.
+func (w *writer) write(batch []*request) {
+	err := w.transaction(batch)
+	if err == nil {
+		return
+	}
+	if len(batch) == 1 {
+		batch[0].err = err
+		return
+	}
+	for i := range batch {
+		if err := w.transaction(batch[i : i+1]); err != nil {
+			batch[i].err = err
+		}
+	}
+}
+
+// refused reports whether err is a precondition's, which harms nobody else.
+func refused(err error) bool {
+	return errors.Is(err, ticket.ErrConflict) || errors.Is(err, ticket.ErrLimit)
+}
+
+// transaction writes a batch. It returns an error if nothing of it was written:
+// because of trouble, or because a batch of one was refused. Else refusals are
+// in the requests' err. They count only once the transaction is durable, since
+// they may rest on what another request has written.
+func (w *writer) transaction(batch []*request) error {
+	if _, err := w.c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	t := &tx{conn: w.c, portals: map[string]*portalState{}}
+	err := t.all(batch)
+	if err == nil {
+		if _, err = w.c.exec("COMMIT"); err == nil {
+			return nil
+		}
+	}
+	// This fails if SQLite has rolled back by itself, and that is fine.
+	_, _ = w.c.exec("ROLLBACK")
+	return err
+}
+
+// tx is a transaction under way.
+type tx struct {
+	*conn
+	portals map[string]*portalState
+	index   []indexed // what to write into the search index at the end
+}
+
+// portalState is the row of a portal.
+type portalState struct {
+	id, event, number, message int64
+	dirty                      bool
+}
+
+func (t *tx) all(batch []*request) error {
+	for _, r := range batch {
+		r.err = nil
+		state, err := t.portal(r.portal)
+		if err != nil {
+			return err
+		}
+		before, indexed := *state, len(t.index)
+		if len(batch) > 1 {
+			if _, err := t.exec("SAVEPOINT one"); err != nil {
+				return err
+			}
+		}
+		err = r.apply(t)
+		if err != nil {
+			if !refused(err) || len(batch) == 1 {
+				return err
+			}
+			r.err = err
+			*state, t.index = before, t.index[:indexed]
+			if _, err := t.exec("ROLLBACK TO one"); err != nil {
+				return err
+			}
+		}
+		if len(batch) > 1 {
+			if _, err := t.exec("RELEASE one"); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range t.portals {
+		if !s.dirty {
+			continue
+		}
+		if _, err := t.exec("UPDATE portals SET event = ?, number = ?, message = ? WHERE id = ?", s.event, s.number, s.message, s.id); err != nil {
+			return err
+		}
+	}
+	return t.writeIndex()
+}
+
+// portal returns the state of a portal, which it makes if there is none.
+func (t *tx) portal(name string) (*portalState, error) {
+	if s := t.portals[name]; s != nil {
+		return s, nil
+	}
+	s := &portalState{}
+	const query = "SELECT id, event, number, message FROM portals WHERE name = ?"
+	found, err := t.one(query, []any{name}, &s.id, &s.event, &s.number, &s.message)
+	if err == nil && !found {
+		if _, err = t.exec("INSERT INTO portals (name) VALUES (?)", name); err == nil {
+			_, err = t.one(query, []any{name}, &s.id, &s.event, &s.number, &s.message)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.portals[name] = s
+	return s, nil
+}
