@@ -3,6 +3,7 @@ package ticket_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,10 +183,11 @@ func TestAHostsOwnPolicyAndItsReason(t *testing.T) {
 }
 
 func TestAPolicyThatPanicsParksNothingAndLosesNothing(t *testing.T) {
-	broken := true
+	var broken atomic.Bool
+	broken.Store(true)
 	inOffice(t, func(c *ticket.Config) {
 		c.Policies = map[string]routing.Policy{"broken": routing.PolicyFunc(func(s routing.Snapshot) routing.Decision {
-			if broken {
+			if broken.Load() {
 				panic("policy")
 			}
 			return routing.Decision{Agent: "an"}
@@ -195,7 +197,7 @@ func TestAPolicyThatPanicsParksNothingAndLosesNothing(t *testing.T) {
 		o.mailbox(box, ticket.Settings{Queue: "support"})
 		o.write(box, "a@c.example", "Hi", "x")
 		require.Empty(t, o.only().Assignee)
-		broken = false
+		broken.Store(false)
 		time.Sleep(time.Hour)
 		require.EqualValues(t, "an", o.only().Assignee)
 	})

@@ -75,13 +75,14 @@ func (d *Desk) startOrStop(o *opened) {
 		o.receiving, o.sending = nil, nil
 		return
 	}
+	id := o.saved.ID
 	if r, ok := o.ch.(channel.Receiver); ok && o.receiving == nil {
 		var ctx context.Context
 		ctx, o.receiving = context.WithCancel(d.run.ctx)
 		o.ended.Add(1)
 		d.run.wg.Go(func() {
 			defer o.ended.Done()
-			d.receive(ctx, o.saved.ID, r)
+			d.receive(ctx, id, r)
 		})
 	}
 	_, sends := o.ch.(channel.Sender)
@@ -92,7 +93,7 @@ func (d *Desk) startOrStop(o *opened) {
 		o.ended.Add(1)
 		d.run.wg.Go(func() {
 			defer o.ended.Done()
-			d.workLane(ctx, string(o.saved.ID))
+			d.workLane(ctx, string(id))
 		})
 	}
 }
