@@ -77,8 +77,9 @@ func splitList(s string) []listEntry {
 			i = end
 		case c == '<':
 			// Without its end, the bracket ends at the next comma.
-			next := strings.IndexAny(s[i+1:], "<>,;")
-			inAngle = next >= 0 && s[i+1+next] == '>' || strings.IndexByte(s[i+1:], '>') >= 0 && strings.HasPrefix(s[i+1:], "@")
+			ahead := s[i+1 : min(len(s), i+maxQuoted)]
+			next := strings.IndexAny(ahead, "<>,;")
+			inAngle = next >= 0 && ahead[next] == '>' || strings.HasPrefix(ahead, "@") && strings.IndexByte(ahead, '>') >= 0
 			cur.angle = true
 			text.WriteByte(c)
 		case c == '>':
@@ -104,9 +105,13 @@ func groupName(s string) bool {
 	return s != "" && !strings.Contains(s, "@") && !strings.Contains(s, "=?")
 }
 
+// maxQuoted is the longest quoted string or comment of an address in bytes. What
+// is never closed must not cost a look at all the rest each time.
+const maxQuoted = 4 << 10
+
 // closing returns the index of the quote that closes the one at i, or -1.
 func closing(s string, i int, q byte) int {
-	for j := i + 1; j < len(s); j++ {
+	for j := i + 1; j < min(len(s), i+maxQuoted); j++ {
 		if s[j] == '\\' {
 			j++
 		} else if s[j] == q {
@@ -120,7 +125,7 @@ func closing(s string, i int, q byte) int {
 // Comments nest.
 func closingComment(s string, i int) int {
 	depth := 0
-	for j := i; j < len(s); j++ {
+	for j := i; j < min(len(s), i+maxQuoted); j++ {
 		switch s[j] {
 		case '\\':
 			j++

@@ -48,14 +48,16 @@ func (r *reading) textBounce() *Bounce {
 	}
 	for _, v := range failedField {
 		for _, p := range parseParties(v, "") {
-			b.add(p.Address, report)
+			if len(b.Recipients) < maxTextRecipients {
+				b.add(p.Address, report)
+			}
 		}
 	}
 	for _, re := range []*regexp.Regexp{angleAddress, bareAddress} {
 		if len(b.Recipients) > 0 {
 			break
 		}
-		for _, a := range re.FindAllStringSubmatch(report, 20) {
+		for _, a := range re.FindAllStringSubmatch(report, maxTextRecipients) {
 			if !r.systemAddress(a[1]) {
 				b.add(a[1], report)
 			}
@@ -66,6 +68,9 @@ func (r *reading) textBounce() *Bounce {
 	}
 	return b
 }
+
+// maxTextRecipients bounds the recipients that are looked for in a text.
+const maxTextRecipients = 20
 
 var (
 	returnedBelow    = regexp.MustCompile(`(?i)(\n-{2,} ?(this is a copy of|below this line is a copy|original message|the header of the original|forwarded message|message header|returned message)|\nbelow this line is a copy|\noriginal message headers:|\n[>|\s]*(received|return-path): )`)
@@ -130,7 +135,7 @@ func (b *Bounce) add(address, report string) {
 			near = report[j+1:]
 		}
 	}
-	line := codeLine.FindString(near)
+	line := codeLine.FindString(near[:min(len(near), 2000)])
 	if line == "" {
 		line = codeLine.FindString(report)
 	}

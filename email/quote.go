@@ -38,8 +38,13 @@ const (
 	quoteForward                    // the quoted mail is what the mail is about
 )
 
+// maxAttributionTries bounds the lines that are looked at for an attribution, so
+// that a hostile text costs no more than a long one.
+const maxAttributionTries = 300
+
 // firstQuote finds the first strong mark of a quote, or -1.
 func firstQuote(lines []textLine) (int, quoteStyle) {
+	tries := 0
 	for i, l := range lines {
 		s := plainLine(l.text)
 		switch {
@@ -61,8 +66,14 @@ func firstQuote(lines []textLine) (int, quoteStyle) {
 			// Quoted lines with an answer below them.
 			return i, quotePrefixed
 		}
-		if n := attribution(lines[i:]); n > 0 {
-			return i, styleBelow(lines[i+n:])
+		if tries < maxAttributionTries {
+			n, tried := attribution(lines[i:])
+			if n > 0 {
+				return i, styleBelow(lines[i+n:])
+			}
+			if tried {
+				tries++
+			}
 		}
 		if headerBlock(lines[i:]) {
 			return ruleAbove(lines, i), quoteAll
@@ -105,11 +116,10 @@ func hasOwnText(lines []textLine) bool {
 			quoted = true
 		case quoted && (isSignatureDelimiter(l.text) || l.sign || isMobileLine(s)):
 			return false
-		case quoted && attribution(lines[i:]) > 0:
-			// Another quote; its lines are quoted in turn, or all the rest is.
-			return false
 		case quoted:
-			return true
+			// Another quote's lines are quoted in turn, or all the rest is.
+			n, _ := attribution(lines[i:])
+			return n == 0
 		}
 	}
 	return false
@@ -137,7 +147,7 @@ func hasUnmarkedText(lines []textLine) bool {
 // lines above it may hold.
 func attributionAbove(lines []textLine, i int) int {
 	for up := i - 1; up >= 0 && up >= i-6; up-- {
-		if n := attribution(lines[up:]); n > 0 {
+		if n, _ := attribution(lines[up:]); n > 0 {
 			return up
 		}
 	}

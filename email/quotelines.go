@@ -60,13 +60,13 @@ var attributions = []*regexp.Regexp{
 }
 
 // attribution returns over how many lines an attribution runs that begins on the
-// first one, or 0.
-func attribution(lines []textLine) int {
+// first one, or 0, and whether that was any work to find out.
+func attribution(lines []textLine) (n int, tried bool) {
 	var joined []string
-	for n := 0; n < maxAttribution && n < len(lines); n++ {
+	for n = 0; n < maxAttribution && n < len(lines); n++ {
 		s := plainLine(lines[n].text)
 		if s == "" || isQuoted(s) || len(s) > 400 {
-			return 0
+			return 0, false
 		}
 		joined = append(joined, s)
 		if !strings.HasSuffix(s, ":") && !strings.HasSuffix(s, "：") {
@@ -74,18 +74,18 @@ func attribution(lines []textLine) int {
 		}
 		sure, ok := isAttribution(strings.Join(joined, " "))
 		if !ok {
-			return 0
+			return 0, true
 		}
 		// The answer's last line may stand right above the attribution.
 		for k := 1; k <= n; k++ {
 			subSure, subOK := isAttribution(strings.Join(joined[k:], " "))
 			if subOK && (subSure || !sure && !strings.ContainsAny(joined[0], "0123456789@")) {
-				return 0
+				return 0, true
 			}
 		}
-		return n + 1
+		return n + 1, true
 	}
-	return 0
+	return 0, false
 }
 
 // isAttribution reports whether a line says who wrote what is quoted, and
@@ -106,13 +106,20 @@ func isAttribution(s string) (sure, ok bool) {
 var original = regexp.MustCompile(`(?i)^[-_=]{2,}\s*(original message|reply message|original appointment|mensagem original|mensaje original|message d'origine|message original|messaggio originale|ursprüngliche nachricht|originalnachricht|original-nachricht|oorspronkelijk bericht|ursprungligt meddelande|oprindelig meddelelse|opprinnelig melding|alkuperäinen viesti|pôvodná správa|původní zpráva|původní e-mail|oryginalna wiadomość|wiadomość oryginalna|исходное сообщение|оригинальное сообщение|orijinal mesaj|thư gốc|tin nhắn gốc|thư ban đầu|nội dung gốc|pesan asli|原始邮件|原始郵件|邮件原件|元のメッセージ|원본 메시지|원본 메일|mesaj original|eredeti üzenet)\s*[-_=]{2,}`)
 
 func isOriginalLine(s string) bool {
-	return len(s) < 200 && original.MatchString(strings.ReplaceAll(s, "’", "'"))
+	return len(s) < 200 && hasRule(s) && original.MatchString(strings.ReplaceAll(s, "’", "'"))
 }
 
 // forward matches the lines above a forwarded mail.
 var forward = regexp.MustCompile(`(?i)^([-_=]{2,}\s*(forwarded message|forwarded by .{1,80}|mensagem encaminhada|mensaje reenviado|message transféré|messaggio inoltrato|weitergeleitete nachricht|doorgestuurd bericht|vidarebefordrat meddelande|videresendt meddelelse|videresendt melding|välitetty viesti|přeposlaná zpráva|preposlaná správa|wiadomość przekazana|пересылаемое сообщение|пересланное сообщение|iletilen mesaj|tin nhắn được chuyển tiếp|thư được chuyển tiếp|thư đã chuyển tiếp|thư chuyển tiếp|tin nhắn đã chuyển tiếp|pesan terusan|转发的邮件|轉寄的郵件|转发邮件|転送されたメッセージ|転送メッセージ|전달된 메일|전달된 메시지|mesaj redirecționat|továbbított üzenet)\s*[-_=]{2,}|begin forwarded message:|início da mensagem (re)?encaminhada:|inicio del mensaje reenviado:|début du message (réexpédié|transféré)\s?:|inizio messaggio inoltrato:|anfang der weitergeleiteten (nachricht|e-mail):|begin doorgestuurd bericht:|vidarebefordrat brev:|начало переадресованного сообщения:|bắt đầu thư (được )?chuyển tiếp:|転送されたメッセージ：)`)
 
-func isForwardLine(s string) bool { return len(s) < 200 && forward.MatchString(s) }
+func isForwardLine(s string) bool {
+	return len(s) < 200 && (hasRule(s) || strings.HasSuffix(s, ":") || strings.HasSuffix(s, "：")) && forward.MatchString(s)
+}
+
+// hasRule reports whether a line begins with a rule, which is cheap to tell.
+func hasRule(s string) bool {
+	return len(s) > 2 && strings.IndexByte("-_=", s[0]) >= 0
+}
 
 // headerLabels are what mail programs call the fields of a quoted mail.
 var headerLabels = map[string]string{

@@ -2,6 +2,7 @@ package email
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -196,11 +197,25 @@ func markInline(m *Mail) {
 	if m.HTML == "" {
 		return
 	}
+	shown := map[string]bool{}
+	for rest := m.HTML; ; {
+		_, after, ok := strings.Cut(rest, "cid:")
+		if !ok {
+			break
+		}
+		id := after[:min(len(after), maxID)]
+		if i := strings.IndexAny(id, "\"'> )\n"); i >= 0 {
+			id = id[:i]
+		}
+		if u, err := url.PathUnescape(id); err == nil {
+			id = u
+		}
+		shown[id] = true
+		rest = after
+	}
 	for i := range m.Attachments {
 		a := &m.Attachments[i]
-		if a.ContentID != "" && !a.Inline && strings.Contains(m.HTML, "cid:"+a.ContentID) {
-			a.Inline = true
-		}
+		a.Inline = a.Inline || a.ContentID != "" && shown[a.ContentID]
 	}
 }
 

@@ -64,6 +64,10 @@ func flushWords(b *strings.Builder, run *[]word) {
 	*run = nil
 }
 
+// maxWordText is the longest encoded word that is decoded, in bytes. They should
+// have 75 at the most, but some writers care little.
+const maxWordText = 8 << 10
+
 // cutWord takes an encoded word off the front of s, which begins with "=?".
 func cutWord(s string) (w word, rest string, ok bool) {
 	charset, tail, ok := strings.Cut(s[2:], "?")
@@ -74,10 +78,12 @@ func cutWord(s string) (w word, rest string, ok bool) {
 		return w, s, false
 	}
 	enc := tail[0] | 0x20
-	text, rest, ok := strings.Cut(tail[2:], "?=")
-	if !ok {
+	// The bound keeps a header of beginnings without ends cheap.
+	end := strings.Index(tail[2:min(len(tail), maxWordText)], "?=")
+	if end < 0 {
 		return w, s, false
 	}
+	text, rest := tail[2:2+end], tail[2+end+2:]
 	w.charset, _, _ = strings.Cut(charset, "*") // a language may follow (RFC 2231 section 5)
 	switch enc {
 	case 'q':
