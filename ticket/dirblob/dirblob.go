@@ -1,0 +1,298 @@
+// Package dirblob keeps large content as files in a folder.
+//
+// # Durability
+//
+// A blob is written to a temporary file, synced and renamed, and the folder is
+// synced, before Put returns: after a crash a blob is there whole or not at all.
+// What a crash has left of unfinished puts is removed by [Open].
+//
+// # Concurrency
+//
+// All methods are safe for concurrent use, also by several processes on one
+// folder, as long as none of them opens it while another has been putting one
+// blob for longer than a day.
+package dirblob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// Dir is a [ticket.Blobs] in a folder. Make one with [Open].
+type Dir struct{ root string }
+
+var _ ticket.Blobs = (*Dir)(nil)
+
+const (
+	temporary = ".put-" // begins the names of files that are being written
+	// staleAfter is the age from which on a temporary file is a crash's.
+	staleAfter = 24 * time.Hour
+	// maxID bounds ids, far above a UUID and below what file systems take.
+	maxID = 128
+)
+
+// Open opens the folder at path, making it if it does not exist, and removes
+// what crashes have left: temporary files that have not been written to for a
+// day.
+func Open(path string) (*Dir, error) {
+	if path == "" {
+		return nil, errors.New("dirblob: open: the path is empty")
+	}
+	d := &Dir{root: filepath.Clean(path)}
+	if err := makeAll(d.root); err != nil {
+		return nil, fmt.Errorf("dirblob: open: %w", err)
+	}
+	if err := d.clean(time.Now().Add(-staleAfter)); err != nil {
+		return nil, fmt.Errorf("dirblob: open: %w", err)
+	}
+	return d, nil
+}
+
+// makeAll makes a folder and those above it, durably.
+func makeAll(path string) error {
+	parent := filepath.Dir(path)
+	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != path {
+		if err := makeAll(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		if info, stat := os.Stat(path); stat != nil || !info.IsDir() {
+			return err
+		}
+	}
+	return syncDir(parent)
+}
+
+// clean removes temporary files last written to before the given time.
+func (d *Dir) clean(before time.Time) error {
+	return d.walk(func(path string, e fs.DirEntry) error {
+		if !strings.HasPrefix(e.Name(), temporary) {
+			return nil
+		}
+		info, err := e.Info()
+		if err == nil && info.ModTime().Before(before) {
+			err = os.Remove(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return err
+	})
+}
+
+// walk calls f for each file of each shard. What is not ours is left alone.
+func (d *Dir) walk(f func(path string, e fs.DirEntry) error) error {
+	shards, err := os.ReadDir(d.root)
+	if err != nil {
+		return err
+	}
+	for _, shard := range shards {
+		if !shard.IsDir() || len(shard.Name()) != 2 {
+			continue
+		}
+		entries, err := os.ReadDir(filepath.Join(d.root, shard.Name()))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if !e.Type().IsRegular() {
+				continue
+			}
+			if err := f(filepath.Join(d.root, shard.Name(), e.Name()), e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ErrID says that an id cannot be the name of a file.
+var ErrID = errors.New("dirblob: an id has 1 to 128 lower-case letters, digits, '-' and '_', and begins with a letter or digit")
+
+// file returns the path of a blob. The rule for ids leaves no way out of the
+// folder and no two ids in one file, also where letter case does not count.
+func (d *Dir) file(id ticket.BodyID) (string, error) {
+	if !valid(string(id)) {
+		return "", ErrID
+	}
+	h := fnv.New32a()
+	io.WriteString(h, string(id))
+	// The name has an ending so that it is never one that a system reserves.
+	return filepath.Join(d.root, fmt.Sprintf("%02x", byte(h.Sum32())), string(id)+ending), nil
+}
+
+const ending = ".blob"
+
+func valid(id string) bool {
+	if id == "" || len(id) > maxID {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case (c == '-' || c == '_') && i > 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Put stores what r yields. Putting an id again replaces it at once; whoever
+// reads the old one goes on reading that. An id that cannot be a file's name is
+// refused with [ErrID].
+func (d *Dir) Put(ctx context.Context, id ticket.BodyID, r io.Reader) (size int64, err error) {
+	path, err := d.file(id)
+	if err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if size, err = d.put(ctx, path, r); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return 0, ctx.Err()
+		}
+		return 0, fmt.Errorf("dirblob: put: %w", err)
+	}
+	return size, nil
+}
+
+func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, err error) {
+	shard := filepath.Dir(path)
+	if err := os.Mkdir(shard, 0o700); err == nil {
+		err = syncDir(d.root)
+		if err != nil {
+			return 0, err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return 0, err
+	}
+	f, err := os.CreateTemp(shard, temporary)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if size, err = io.Copy(f, &reader{ctx, r}); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := f.Sync(); err != nil {
+		return 0, err
+	}
+	if err := f.Close(); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return 0, err
+	}
+	return size, syncDir(shard)
+}
+
+// reader ends with its context.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// Open returns a reader of a blob, which can seek. It returns an error wrapping
+// [ticket.ErrNotFound] when there is none.
+func (d *Dir) Open(ctx context.Context, id ticket.BodyID) (io.ReadCloser, error) {
+	path, err := d.file(id)
+	if err != nil {
+		return nil, fmt.Errorf("dirblob: open: %w", ticket.ErrNotFound) // since it was never put
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("dirblob: open: %w", ticket.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dirblob: open: %w", err)
+	}
+	return f, nil
+}
+
+// Delete removes a blob.
+func (d *Dir) Delete(ctx context.Context, id ticket.BodyID) error {
+	path, err := d.file(id)
+	if err != nil {
+		return nil // it was never put
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err = os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("dirblob: delete: %w", err)
+	}
+	return nil
+}
+
+// errStop ends a walk.
+var errStop = errors.New("stop")
+
+// List calls f for each blob, shard by shard, with the time at which it was put.
+// Of blobs that come or go meanwhile each may be listed or not.
+func (d *Dir) List(ctx context.Context, f func(id ticket.BodyID, size int64, at time.Time) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := d.walk(func(_ string, e fs.DirEntry) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		id, is := strings.CutSuffix(e.Name(), ending)
+		if !is || !valid(id) {
+			return nil
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && !f(ticket.BodyID(id), info.Size(), info.ModTime().UTC()) {
+			err = errStop
+		}
+		return err
+	})
+	if err == nil || errors.Is(err, errStop) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("dirblob: list: %w", err)
+}

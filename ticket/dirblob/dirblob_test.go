@@ -1,0 +1,146 @@
+package dirblob_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/dirblob"
+	"github.com/anteroom/anteroom/ticket/storetest"
+)
+
+func setup(t *testing.T) (*dirblob.Dir, string) {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "a", "blobs")
+	d, err := dirblob.Open(root)
+	require.NoError(t, err)
+	return d, root
+}
+
+// files returns the paths of all files below root.
+func files(t *testing.T, root string) (all []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			all = append(all, path)
+		}
+		return err
+	}))
+	return all
+}
+
+func TestBlobs(t *testing.T) {
+	t.Parallel()
+	storetest.RunBlobs(t, func(t *testing.T) ticket.Blobs {
+		d, _ := setup(t)
+		return d
+	})
+}
+
+func TestAnIDIsNoPath(t *testing.T) {
+	t.Parallel()
+	d, root := setup(t)
+	for _, id := range []ticket.BodyID{
+		"", ".", "..", "../x", "../../x", "/etc/passwd", `..\x`, `c:\x`, "a/b", "a\x00b", ".put-1", ".hidden", "A", "ü", "a b", "-rf", "_x",
+		"a.blob", ticket.BodyID(strings.Repeat("a", 129)),
+	} {
+		_, err := d.Put(t.Context(), id, strings.NewReader("x"))
+		require.ErrorIs(t, err, dirblob.ErrID, "%q", id)
+		_, err = d.Open(t.Context(), id)
+		require.ErrorIs(t, err, ticket.ErrNotFound, "%q", id)
+		require.NoError(t, d.Delete(t.Context(), id), "%q", id)
+	}
+	require.Empty(t, files(t, filepath.Dir(root)))
+	for _, id := range []ticket.BodyID{"a", "con", "0-_", ticket.BodyID(strings.Repeat("a", 128))} {
+		_, err := d.Put(t.Context(), id, strings.NewReader("x"))
+		require.NoError(t, err, "%q", id)
+	}
+}
+
+func TestReopeningKeepsBlobs(t *testing.T) {
+	t.Parallel()
+	d, root := setup(t)
+	_, err := d.Put(t.Context(), "a", strings.NewReader("content"))
+	require.NoError(t, err)
+	again, err := dirblob.Open(root)
+	require.NoError(t, err)
+	r, err := again.Open(t.Context(), "a")
+	require.NoError(t, err)
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "content", string(got))
+}
+
+func TestOpenRemovesWhatCrashesLeft(t *testing.T) {
+	t.Parallel()
+	d, root := setup(t)
+	_, err := d.Put(t.Context(), "a", strings.NewReader("content"))
+	require.NoError(t, err)
+	blob := files(t, root)[0]
+	stale, fresh := filepath.Join(filepath.Dir(blob), ".put-1"), filepath.Join(filepath.Dir(blob), ".put-2")
+	foreign := filepath.Join(root, "README")
+	for _, path := range []string{stale, fresh, foreign} {
+		require.NoError(t, os.WriteFile(path, []byte("half"), 0o600))
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	for _, path := range []string{stale, blob, foreign} {
+		require.NoError(t, os.Chtimes(path, old, old))
+	}
+	again, err := dirblob.Open(root)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{blob, fresh, foreign}, files(t, root))
+	var listed []ticket.BodyID
+	require.NoError(t, again.List(t.Context(), func(id ticket.BodyID, _ int64, _ time.Time) bool {
+		listed = append(listed, id)
+		return true
+	}))
+	require.Equal(t, []ticket.BodyID{"a"}, listed)
+}
+
+func TestAFailedPutLeavesNoFile(t *testing.T) {
+	t.Parallel()
+	d, root := setup(t)
+	broken := errors.New("broken")
+	_, err := d.Put(t.Context(), "a", io.MultiReader(strings.NewReader("half"), errorReader{broken}))
+	require.ErrorIs(t, err, broken)
+	require.Empty(t, files(t, root))
+}
+
+type errorReader struct{ err error }
+
+func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
+
+func TestBlobsCanSeek(t *testing.T) {
+	t.Parallel()
+	d, _ := setup(t)
+	_, err := d.Put(context.Background(), "a", strings.NewReader("0123456789"))
+	require.NoError(t, err)
+	r, err := d.Open(t.Context(), "a")
+	require.NoError(t, err)
+	defer r.Close()
+	_, err = r.(io.Seeker).Seek(7, io.SeekStart)
+	require.NoError(t, err)
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "789", string(got))
+}
+
+func TestOpenOfAFileFails(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	_, err := dirblob.Open(path)
+	require.Error(t, err)
+	_, err = dirblob.Open("")
+	require.Error(t, err)
+}
