@@ -27,7 +27,7 @@ func attributesOf(t html.Token) elementMarks {
 		case "id":
 			m.id = strings.ToLower(a.Val)
 		case "class":
-			class = " " + strings.ToLower(strings.Join(strings.Fields(a.Val), " ")) + " "
+			class = a.Val
 		case "href":
 			m.href = strings.TrimSpace(a.Val)
 		case "alt":
@@ -43,7 +43,7 @@ func attributesOf(t html.Token) elementMarks {
 		}
 	}
 	if style != "" && len(style) < 4096 {
-		s := strings.ToLower(strings.ReplaceAll(style, " ", ""))
+		s := asciiLower(strings.ReplaceAll(style, " ", ""))
 		m.hidden = m.hidden || strings.Contains(s, "display:none") || strings.Contains(s, "mso-hide:all") && strings.Contains(s, "max-height:0")
 		// Outlook on the desktop draws this line above the mail it answers.
 		if t.DataAtom == atom.Div && strings.Contains(s, "border:none;border-top:solid#") && strings.Contains(s, "1.0pt") {
@@ -63,11 +63,13 @@ func attributesOf(t html.Token) elementMarks {
 		m.after = true
 	}
 	m.quote = cite && t.DataAtom == atom.Blockquote
-	for _, c := range []string{"gmail_quote", "gmail_quote_container", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "zmail_extra", "ymail_quoted", "gmail_extra_quote", "tutanota_quote", "front-blockquote", "outlookmessageheader"} {
-		m.quote = m.quote || strings.Contains(class, " "+c+" ")
-	}
-	for _, c := range []string{"gmail_signature", "gmail_signature_prefix", "moz-signature", "protonmail_signature_block", "yahoo-signature"} {
-		m.signature = m.signature || strings.Contains(class, " "+c+" ")
+	for c := range strings.FieldsSeq(class) {
+		switch asciiLower(c) {
+		case "gmail_quote", "gmail_quote_container", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "zmail_extra", "ymail_quoted", "tutanota_quote", "front-blockquote", "outlookmessageheader":
+			m.quote = true
+		case "gmail_signature", "gmail_signature_prefix", "moz-signature", "protonmail_signature_block", "yahoo-signature":
+			m.signature = true
+		}
 	}
 	return m
 }

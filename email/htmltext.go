@@ -323,7 +323,9 @@ func isHTMLSpace(r rune) bool {
 
 // word writes a word onto the current line.
 func (w *textWriter) word(s string) {
-	s = invisible.Replace(s)
+	if !isASCII(s) || strings.IndexByte(s, 0) >= 0 {
+		s = invisible.Replace(s)
+	}
 	if s == "" {
 		return
 	}

@@ -206,23 +206,18 @@ type lineHash struct {
 
 func (l *lineHash) Write(p []byte) {
 	for len(p) > 0 {
-		i := bytes.IndexAny(p, "\r\n")
-		if i < 0 {
-			i = len(p)
-		}
-		if i > 0 {
+		line, rest, ended := bytes.Cut(p, []byte{'\n'})
+		p = rest
+		text := bytes.TrimRight(line, "\r")
+		if len(text) > 0 {
 			l.flush()
-			l.h.Write(p[:i])
-			p = p[i:]
-			continue
+			l.h.Write(text)
 		}
-		if p[0] == '\r' {
-			l.crs++
-		} else {
+		l.crs += len(line) - len(text)
+		if ended {
 			l.crs = 0
 			l.lfs++
 		}
-		p = p[1:]
 	}
 }
 

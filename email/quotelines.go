@@ -62,6 +62,9 @@ var attributions = []*regexp.Regexp{
 // attribution returns over how many lines an attribution runs that begins on the
 // first one, or 0, and whether that was any work to find out.
 func attribution(lines []textLine) (n int, tried bool) {
+	if !colonSoon(lines) {
+		return 0, false
+	}
 	var joined []string
 	for n = 0; n < maxAttribution && n < len(lines); n++ {
 		s := plainLine(lines[n].text)
@@ -86,6 +89,21 @@ func attribution(lines []textLine) (n int, tried bool) {
 		return n + 1, true
 	}
 	return 0, false
+}
+
+// colonSoon reports whether one of the next lines ends in a colon: most do not,
+// and that is cheap to tell.
+func colonSoon(lines []textLine) bool {
+	for n := 0; n < maxAttribution && n < len(lines); n++ {
+		s := strings.TrimRight(lines[n].text, " \t*")
+		if s == "" {
+			return false
+		}
+		if strings.HasSuffix(s, ":") || strings.HasSuffix(s, "：") {
+			return true
+		}
+	}
+	return false
 }
 
 // isAttribution reports whether a line says who wrote what is quoted, and
@@ -133,6 +151,9 @@ var headerLabels = map[string]string{
 
 // labelled splits a line "Label: value" with a label of headerLabels.
 func labelled(s string) (field, value string, ok bool) {
+	if head := s[:min(len(s), 80)]; strings.IndexByte(head, ':') < 0 && !strings.Contains(head, "：") {
+		return "", "", false
+	}
 	s = strings.TrimLeft(plainLine(s), "> ")
 	i := strings.IndexAny(s, ":：")
 	if i <= 0 || i > 40 {

@@ -184,6 +184,9 @@ func isBidiControl(r rune) bool {
 
 // asciiLower lowers ASCII letters only, so that every index stays what it was.
 func asciiLower(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
+		return s
+	}
 	b := []byte(s)
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {

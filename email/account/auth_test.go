@@ -220,6 +220,13 @@ func TestAServerThatEchoesCredentialsIsNotQuoted(t *testing.T) {
 	require.Contains(t, se.Reason, "[redacted]")
 	w.noSecrets(t, ch, se, fmt.Sprintf("%+v", ch.(channel.Checker).Check(t.Context())))
 
+	w = setup(t, emailtest.WithTLS(), emailtest.WithToken(address, token))
+	w.withToken(goodToken)
+	w.srv.Fault(emailtest.Fault{At: emailtest.AtAuth, Reply: "535 5.7.8 expired: " + token})
+	ch = w.open(t)
+	_, err = ch.Send(t.Context(), outbound("an@example.com"))
+	w.noSecrets(t, ch, sendError(t, err))
+
 	w = setup(t)
 	w.srv.Fault(emailtest.Fault{At: emailtest.AtRcpt, Reply: "550 5.7.1 user with password " + password})
 	ch = w.open(t)

@@ -30,6 +30,15 @@ func TestAddressesOfOtherAlphabets(t *testing.T) {
 		require.Contains(t, m.MailParams, "SMTPUTF8")
 		require.NotContains(t, m.RcptParams[0], "ORCPT")
 	})
+	t.Run("also of one that no field shows", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		out := outbound("an@example.com")
+		out.Bcc = []channel.Party{{Address: "nguyễn@example.com"}}
+		_, err := w.open(t).Send(t.Context(), out)
+		require.NoError(t, err)
+		require.Equal(t, []string{"an@example.com", "nguyễn@example.com"}, w.srv.Messages()[0].To)
+	})
 	t.Run("without SMTPUTF8 it is rejected before anything is told", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)

@@ -74,6 +74,8 @@ func TestOutcomes(t *testing.T) {
 		{name: "recipient 550", fault: emailtest.Fault{At: emailtest.AtRcpt, Reply: "550 5.1.1 unknown"}, outcome: channel.Rejected, code: "smtp_550"},
 		{name: "recipient 450", fault: emailtest.Fault{At: emailtest.AtRcpt, Reply: "450 4.2.0 greylisted"}, outcome: channel.NotSent, code: "smtp_450"},
 		{name: "recipient 552 5.5.3 means 452", fault: emailtest.Fault{At: emailtest.AtRcpt, Reply: "552 5.5.3 too many"}, outcome: channel.NotSent, code: "smtp_552"},
+		{name: "recipient 421", fault: emailtest.Fault{At: emailtest.AtRcpt, Reply: "421 4.7.0 too many"}, outcome: channel.NotSent, code: "smtp_421"},
+		{name: "recipient 530", fault: emailtest.Fault{At: emailtest.AtRcpt, Reply: "530 5.7.0 authenticate"}, outcome: channel.NotSent, code: "smtp_530", auth: true},
 		{name: "recipient dropped", fault: emailtest.Fault{At: emailtest.AtRcpt, Drop: true}, outcome: channel.NotSent, code: "connection_lost"},
 		{name: "data 451", fault: emailtest.Fault{At: emailtest.AtData, Reply: "451 4.3.0 later"}, outcome: channel.NotSent, code: "smtp_451"},
 		{name: "data 554", fault: emailtest.Fault{At: emailtest.AtData, Reply: "554 5.5.0 no"}, outcome: channel.Rejected, code: "smtp_554"},
@@ -200,6 +202,18 @@ func TestARefusedRecipientBesideAnAcceptedOneIsNoError(t *testing.T) {
 	require.Equal(t, map[string]channel.DeliveryState{
 		"ok@example.com": channel.DeliverySent, "gone@example.com": channel.DeliveryFailed,
 	}, stateOf(rec))
+}
+
+func TestAServerThatClosesAmongTheRecipientsGetsNoMail(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.srv.Fault(emailtest.Fault{At: emailtest.AtRcpt, Recipient: "b@example.com", Reply: "421 4.7.0 closing", Times: 1})
+	rec, err := w.open(t).Send(t.Context(), outbound("a@example.com", "b@example.com", "c@example.com"))
+	se := sendError(t, err)
+	require.Equal(t, channel.NotSent, se.Outcome)
+	require.Equal(t, "smtp_421", se.Code)
+	require.Empty(t, rec.Deliveries)
+	require.Empty(t, w.srv.Messages())
 }
 
 func TestMixedRefusalsLeaveTheTemporaryOnesToARetry(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 // are played by hand.
 func Example() {
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Println(err)
