@@ -347,3 +347,16 @@ func TestADeadlineTellsAgainstTheServer(t *testing.T) {
 		}
 	}
 }
+
+func TestAServerThatStopsReadingIsLeft(t *testing.T) {
+	t.Parallel()
+	w := setup(t, emailtest.WithTLS(), emailtest.WithUser(address, password), emailtest.WithMaxSize(100<<20))
+	w.srv.Fault(emailtest.Fault{At: emailtest.AtBody, Hang: true, Bytes: 1})
+	w.connector.Timeouts.Block = 200 * time.Millisecond
+	out := outbound("an@example.com")
+	out.Attachments = []channel.Attachment{{Name: "a.bin", Type: "application/octet-stream", Body: channel.Bytes(make([]byte, 24<<20))}}
+	_, err := w.open(t).Send(t.Context(), out)
+	se := sendError(t, err)
+	require.Equal(t, channel.NotSent, se.Outcome)
+	require.Equal(t, "timeout", se.Code)
+}

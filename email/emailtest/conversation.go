@@ -305,6 +305,10 @@ func (c *conversation) content() (raw []byte, due string, err error) {
 	total := 0
 	for {
 		if hit && total >= f.Bytes {
+			if f.Hang { // reading on would let the client come to its dot
+				<-c.s.closed
+				return nil, "", errGone
+			}
 			if err := c.reply(f, hit, "451 4.3.0 not stored"); err != nil || f.Reply != "" {
 				return nil, "", errGone
 			}

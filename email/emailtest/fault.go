@@ -40,7 +40,8 @@ type Fault struct {
 	// Reply is answered instead of what is due, such as "451 4.3.0 later".
 	// Lines are divided by "\n"; the code stands on each.
 	Reply string
-	// Hang leaves the client without an answer until it goes away.
+	// Hang leaves the client without an answer until it goes away. At the
+	// body the server stops reading until it is closed.
 	Hang bool
 	// Drop closes the connection.
 	Drop bool
