@@ -41,7 +41,6 @@ type conn struct {
 	sealed  bool // TLS runs above us
 
 	phase    phase
-	owner    any       // whose data phase it is
 	until    time.Time // end of the greeting or data phase
 	lifetime time.Time
 	started  time.Time // of the data phase
@@ -244,25 +243,15 @@ func (c *conn) begin() bool {
 	return true
 }
 
-// enterData begins the transfer of a message for owner.
-func (c *conn) enterData(owner any) {
+// enterData begins the transfer of a message.
+func (c *conn) enterData() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	c.phase, c.owner = phaseData, owner
+	c.phase = phaseData
 	c.started, c.received = now, 0
 	c.until = now.Add(c.limits.Data)
 	c.Conn.SetReadDeadline(c.deadline(now))
-}
-
-// leaveData ends the transfer if it is still owner's.
-func (c *conn) leaveData(owner any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase == phaseData && c.owner == owner {
-		c.phase, c.owner = phaseCommand, nil
-		c.line.reset()
-	}
 }
 
 // end ends the transaction, and any transfer with it.
@@ -271,7 +260,7 @@ func (c *conn) end() {
 	defer c.mu.Unlock()
 	c.busy = false
 	if c.phase == phaseData {
-		c.phase, c.owner = phaseCommand, nil
+		c.phase = phaseCommand
 		c.line.reset()
 	}
 }

@@ -49,10 +49,16 @@ func Example() {
 	}()
 	<-ready
 
-	err = smtp.SendMail(l.Addr().String(), nil, "jane@customer.example", []string{ch.Info().Address}, strings.NewReader(
+	client, err := smtp.Dial(l.Addr().String())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = client.SendMail("jane@customer.example", []string{ch.Info().Address}, strings.NewReader(
 		"From: jane@customer.example\r\nTo: support@help.example.com\r\nSubject: Where is my order?\r\n\r\nIt is late.\r\n"))
 	fmt.Println("sent:", err)
 
+	client.Close()
 	cancel()
 	fmt.Println(<-received, <-served)
 	// Output:

@@ -140,30 +140,31 @@ func TestCommandsAfterAChunkInTLSAreWholeOrNotObeyed(t *testing.T) {
 	}
 }
 
-func TestResetWithinChunksDiscardsTheMessage(t *testing.T) {
+func TestResetWithinChunksDiscardsTheMessageAndEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	var sink recorder
 	r := start(t, &Server{})
 	r.mailbox("support", &sink)
-	p := r.hello()
-	for range 3 {
-		p.envelope("support@help.example")
-		p.chunk("Subject: ", false, 250)
-		p.do("RSET", 250)
-		p.envelope("support@help.example")
-		p.do("BDAT 0", 250)
-		p.do("RSET", 250)
+	next := "MAIL FROM:<a@b.example>\r\nRCPT TO:<support@help.example>\r\n" +
+		fmt.Sprintf("BDAT %d LAST\r\n%s", len(msg("next")), msg("next"))
+	for _, first := range []string{"BDAT 9\r\nSubject: ", "BDAT 9\r\nSubject: BDAT 0\r\n"} {
+		for _, reset := range []string{"RSET\r\n", "EHLO again.example\r\n", "QUIT\r\n"} {
+			p := r.hello()
+			p.envelope("support@help.example")
+			p.send(first + reset + next)
+			p.closed()
+		}
 	}
+	require.Empty(t, sink.got(), "not even what was sent on ahead, since the results of both could be mixed up")
+
 	m := msg("whole")
-	p.envelope("support@help.example")
-	p.chunk(m[:10], false, 250)
-	p.chunk(m[10:], false, 250)
-	p.chunk("", true, 250)
-	p.envelope("support@help.example")
-	p.send("BDAT 9\r\nSubject: QUIT\r\n")
-	p.expect(250)
-	p.expect(221)
-	p.closed()
+	p := r.hello()
+	for range 2 {
+		p.envelope("support@help.example")
+		p.chunk(m[:10], false, 250)
+		p.chunk(m[10:], false, 250)
+		p.chunk("", true, 250)
+	}
 	require.Len(t, sink.got(), 1)
 	require.Equal(t, m, sink.got()[0].raw)
 }

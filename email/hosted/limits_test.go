@@ -173,7 +173,7 @@ func TestMessageBoundsAreAnswered(t *testing.T) {
 					half := len(tc.raw) / 2
 					p.send(fmt.Sprintf("BDAT %d\r\n%s", half, tc.raw[:half]))
 					if code, _, err := p.answer(); err == nil && code == tc.code && code != 250 {
-						continue // refused with the first chunk already
+						break // refused with the first chunk already
 					}
 					p.send(fmt.Sprintf("BDAT %d LAST\r\n%s", len(tc.raw)-half, tc.raw[half:]))
 				} else {

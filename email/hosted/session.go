@@ -3,7 +3,6 @@ package hosted
 import (
 	"crypto/tls"
 	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -27,9 +26,10 @@ type session struct {
 	messages int
 	unknown  int
 
-	mu   sync.Mutex
-	tx   *transaction
-	dead bool // nothing more is taken on this connection
+	mu       sync.Mutex
+	tx       *transaction
+	chunking bool // a message comes in chunks and has not ended
+	dead     bool // nothing more is taken on this connection
 }
 
 // transaction is one envelope. Its fields do not change once data comes.
@@ -152,10 +152,17 @@ func (s *session) finish() {
 }
 
 // Reset ends the transaction; go-smtp calls it after each message too.
+//
+// It ends the connection if a message in chunks was under way: the goroutine
+// that took it would hand its result to the next message.
 func (s *session) Reset() {
 	s.mu.Lock()
 	s.tx = nil
+	chunking := s.chunking
 	s.mu.Unlock()
+	if chunking {
+		s.finish()
+	}
 	s.conn.end()
 }
 
@@ -220,22 +227,27 @@ func (s *session) accepted() {
 
 // receive spools a message.
 func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
+	_, chunked := r.(*io.PipeReader) // that is how go-smtp hands chunks over
 	s.mu.Lock()
 	tx := s.tx
+	s.chunking = chunked && tx != nil
 	s.mu.Unlock()
 	if tx == nil || len(tx.rcpts) == 0 {
+		s.finish() // chunks that were reset before they came here
 		return nil, replySequence()
 	}
 	if !s.run.beginDelivery() {
 		return nil, replyStopping()
 	}
 	d := newDelivery(s, tx)
-	s.conn.enterData(tx)
+	s.conn.enterData()
 	err := d.spool.fill(r)
-	if err == smtp.ErrDataReset {
-		s.conn.leaveData(tx)
+	if d.spool.ended {
+		s.mu.Lock()
+		s.chunking = false
+		s.mu.Unlock()
 	}
-	if err == nil && !s.whole(r) {
+	if err == nil && !s.whole(chunked) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
@@ -249,13 +261,11 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 
 // whole reports whether the message that was read to its end is complete: the
 // end of the stream within the last chunk of BDAT looks like the chunk's end.
-func (s *session) whole(r io.Reader) bool {
-	// go-smtp hands chunks over by a pipe.
-	if _, chunked := r.(*io.PipeReader); !chunked {
+func (s *session) whole(chunked bool) bool {
+	if !chunked {
 		return !s.conn.broken()
 	}
-	var over net.Conn = s.smtp.Conn()
-	ended, spent := s.conn.cut(over)
+	ended, spent := s.conn.cut(s.smtp.Conn())
 	if spent {
 		// The byte that was read is missing from the command after the
 		// message, so that none may be obeyed.

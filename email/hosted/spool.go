@@ -30,6 +30,7 @@ type spool struct {
 	path     string // empty once the name is gone
 	size     int64
 	reserved int64
+	ended    bool // the message was read to its end
 	nul      bool
 	scan     newlineScan
 }
@@ -114,6 +115,7 @@ func (sp *spool) open() error {
 }
 
 func (sp *spool) finish() error {
+	sp.ended = true
 	sp.scan.end()
 	switch {
 	case sp.nul:
