@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/email/account"
+	"github.com/anteroom/anteroom/email/hosted"
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// drainTime is how long requests and sends under way get at the end.
+const drainTime = 10 * time.Second
+
+// host is everything that runs.
+type host struct {
+	opts    options
+	log     *slog.Logger
+	token   string
+	backend ticket.Backend
+	store   ticket.Store
+	desk    *ticket.Desk
+	mx      *hosted.Server
+	server  *server
+
+	certs                    *certificates // nil without TLS
+	httpL, smtpL, lmtpListen net.Listener  // lmtpListen is nil when off
+}
+
+// openHost opens the store, makes the engine and listens. Nothing runs yet; if
+// it fails, nothing stays open.
+func openHost(ctx context.Context, opts options, log *slog.Logger) (h *host, err error) {
+	h = &host{opts: opts, log: log}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	if err := os.MkdirAll(opts.data, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	key, err := loadKey(opts.key, opts.data)
+	if err != nil {
+		return nil, err
+	}
+	if h.token, err = loadToken(opts.token, opts.data); err != nil {
+		return nil, err
+	}
+	if opts.tlsCert != "" {
+		if h.certs, err = openCertificates(opts.tlsCert, opts.tlsKey, log); err != nil {
+			return nil, err
+		}
+	}
+	backend, blobs, err := openStore(opts)
+	if err != nil {
+		return nil, err
+	}
+	h.backend, h.store = backend, backend.Portal(opts.portal)
+	h.mx = &hosted.Server{Domain: opts.domain, Limits: peerLimits(opts.smtp), Log: log}
+	if h.certs != nil {
+		h.mx.TLS = h.certs.config()
+	}
+	cfg := ticket.Config{
+		Store: h.store, Blobs: blobs, Key: key, Portal: opts.portal, Log: log, Undo: opts.undo,
+		Connectors: []channel.Connector{h.mx, account.Connector{}},
+		Timing:     ticket.Timing{Drain: drainTime},
+	}
+	if opts.undo == 0 {
+		cfg.Undo = -1 // none; 0 would be the default
+	}
+	if opts.relay != "" {
+		cfg.System = account.NewRelay(opts.relay, account.RelayOptions{Domain: opts.domain})
+	}
+	h.desk, err = ticket.New(cfg)
+	if errors.Is(err, ticket.ErrWrongKey) {
+		return nil, errors.New("the key (ANTEROOM_KEY, or the file in -data) is not the one that sealed this store's secrets")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h.server, err = newServer(h, key); err != nil {
+		return nil, err
+	}
+	if opts.config != "" {
+		if err := ensureConfig(ctx, h.desk, h.server.logins, opts); err != nil {
+			return nil, err
+		}
+	}
+	return h, h.listen(ctx)
+}
+
+// peerLimits are those of strangers on the Internet, except where the mail
+// server can only be reached from this machine: there the peers are programs
+// of ours, such as a mail server in front, and not to be held back.
+func peerLimits(addr string) hosted.Limits {
+	name, _, _ := net.SplitHostPort(addr)
+	if ip := net.ParseIP(name); name != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return hosted.Limits{Grace: drainTime}
+	}
+	return hosted.Limits{Grace: drainTime, ConnectionsPerIP: -1, ConnectionRate: -1, Pregreet: -1, Unknown: -1, UnknownDelay: -1}
+}
+
+func (h *host) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	for _, l := range []struct {
+		what, addr string
+		to         *net.Listener
+	}{{"http", h.opts.http, &h.httpL}, {"smtp", h.opts.smtp, &h.smtpL}, {"lmtp", h.opts.lmtp, &h.lmtpListen}} {
+		if l.addr == "" {
+			continue
+		}
+		listener, err := lc.Listen(ctx, "tcp", l.addr)
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w", l.what, err)
+		}
+		*l.to = listener
+	}
+	return nil
+}
+
+func (h *host) close() {
+	for _, l := range []net.Listener{h.httpL, h.smtpL, h.lmtpListen} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if h.backend != nil {
+		if err := h.backend.Close(); err != nil {
+			h.log.Error("close store", slog.Any("error", err))
+		}
+	}
+}
+
+// baseURL is where the pages are.
+func (h *host) baseURL() string {
+	scheme := "http"
+	if h.certs != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + h.httpL.Addr().String()
+}
+
+// sayReady prints the line that other programs wait for.
+func (h *host) sayReady(w io.Writer) error {
+	line := map[string]any{"ready": true, "http": h.baseURL(), "smtp": h.smtpL.Addr().String(), "token": h.token}
+	if h.lmtpListen != nil {
+		line["lmtp"] = h.lmtpListen.Addr().String()
+	}
+	b, err := json.Marshal(line)
+	if err != nil {
+		return fmt.Errorf("say ready: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// serve runs everything until ctx ends or a part fails, calls ready once it
+// serves, drains, and closes the store.
+func (h *host) serve(ctx context.Context, ready func() error) error {
+	defer h.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Streams of events would hold the HTTP server open: they end first.
+	httpServer := &http.Server{
+		Handler: h.server.handler(), BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, WriteTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+	}
+	var running sync.WaitGroup
+	part := func(name string, f func() error) {
+		running.Go(func() {
+			if err := f(); err != nil {
+				cancel(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	// The engine outlives the listeners, so that what they have begun ends well.
+	deskCtx, stopDesk := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDesk()
+	deskDone := make(chan error, 1)
+	go func() { deskDone <- h.desk.Run(deskCtx) }()
+
+	part("smtp", func() error { return h.mx.Serve(ctx, h.smtpL) })
+	if h.lmtpListen != nil {
+		part("lmtp", func() error { return h.mx.ServeLMTP(ctx, h.lmtpListen) })
+	}
+	part("http", func() error {
+		var err error
+		if h.certs != nil {
+			httpServer.TLSConfig = h.certs.config()
+			err = httpServer.ServeTLS(h.httpL, "", "")
+		} else {
+			err = httpServer.Serve(h.httpL)
+		}
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	})
+	h.awaitReceiving(ctx)
+	if err := ready(); err != nil {
+		cancel(fmt.Errorf("say ready: %w", err))
+	}
+	h.log.Info("ready", "http", h.baseURL(), "smtp", h.smtpL.Addr().String())
+
+	<-ctx.Done()
+	h.log.Info("draining")
+	h.server.stopStreams()
+	grace, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer done()
+	if err := httpServer.Shutdown(grace); err != nil {
+		_ = httpServer.Close()
+	}
+	running.Wait()
+	stopDesk()
+	err := <-deskDone
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	return err
+}
+
+// awaitReceiving waits a moment until the mailboxes take mail, so that nobody
+// who was told that it is ready is told to come back later.
+func (h *host) awaitReceiving(ctx context.Context) {
+	channels, err := h.desk.Channels(ctx)
+	if err != nil {
+		return
+	}
+	for _, c := range channels {
+		h.awaitLive(ctx, c.ID)
+	}
+}
+
+func (h *host) awaitLive(ctx context.Context, id channel.ID) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := h.desk.Channel(ctx, id)
+		if err != nil || c.Kind != hosted.Kind || c.Status.State != channel.StateConnecting {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// options is what the command line and the environment say.
+type options struct {
+	store, data, blobs string
+	portal, domain     string
+	http, smtp, lmtp   string
+	tlsCert, tlsKey    string
+	relay              string
+	undo               time.Duration
+	config             string
+	demo, demoExit     bool
+
+	token, key string // from the environment; empty means made in data
+	publicURL  string
+}
+
+// notAvailable says that a part of the library is still to come.
+type notAvailable struct{ what string }
+
+func (e notAvailable) Error() string { return e.what + " is not available yet" }
+
+func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
+	o := options{token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL")}
+	fs := flag.NewFlagSet("contactcenter", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory: (default sqlite:anteroom.db in -data)")
+	fs.StringVar(&o.data, "data", "anteroom-data", "`folder` for database, blobs and keys")
+	fs.StringVar(&o.blobs, "blobs", "", "`where` large bodies go: file://DIR (default a folder in -data)")
+	fs.StringVar(&o.portal, "portal", "main", "the portal's `name`, the key of everything it stores")
+	fs.StringVar(&o.domain, "domain", "portal.localhost", "the portal's mail `domain`")
+	fs.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the API and the browser pages; port 0 picks one")
+	fs.StringVar(&o.smtp, "smtp", "127.0.0.1:2525", "`address` of the mail server; port 0 picks one")
+	fs.StringVar(&o.lmtp, "lmtp", "", "`address` of the LMTP server; empty is off")
+	fs.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` with the certificate for STARTTLS and HTTPS, reloaded when it changes")
+	fs.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key")
+	fs.StringVar(&o.relay, "relay", "", "SMTP server, `host:port`, for what the portal itself sends")
+	fs.DurationVar(&o.undo, "undo", 10*time.Second, "the default undo window")
+	fs.StringVar(&o.config, "config", "", "JSON `file` with agents, queues and channels to ensure at start")
+	fs.BoolVar(&o.demo, "demo", false, "act out a morning with customers and mail servers on this machine")
+	fs.BoolVar(&o.demoExit, "demo-exit", false, "with -demo: end after the summary")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("there are no arguments besides flags, but %q was given", fs.Arg(0))
+	}
+	return o, o.check()
+}
+
+func (o *options) check() error {
+	if o.store == "" {
+		o.store = "sqlite:"
+	}
+	scheme, _, ok := strings.Cut(o.store, ":")
+	switch {
+	case !ok:
+		return fmt.Errorf("-store %q: give sqlite:PATH or memory:", o.store)
+	case scheme == "postgres" || scheme == "postgresql":
+		return fmt.Errorf("-store: %w", notAvailable{"PostgreSQL"})
+	case scheme != "sqlite" && scheme != "memory":
+		return fmt.Errorf("-store %q: give sqlite:PATH or memory:", o.store)
+	}
+	switch scheme, _, _ := strings.Cut(o.blobs, "://"); scheme {
+	case "", "file":
+		if o.blobs != "" && strings.TrimPrefix(o.blobs, "file://") == "" {
+			return fmt.Errorf("-blobs %q: name a folder, as in file:///var/lib/anteroom", o.blobs)
+		}
+	case "s3", "gs", "azblob":
+		return fmt.Errorf("-blobs: %w", notAvailable{scheme + "://"})
+	default:
+		return fmt.Errorf("-blobs %q: give file://DIR", o.blobs)
+	}
+	if o.portal == "" || len(o.portal) > 100 || strings.ContainsFunc(o.portal, unicode.IsControl) {
+		return fmt.Errorf("-portal %q: must be a name of 1 to 100 characters", o.portal)
+	}
+	if strings.Trim(strings.ToLower(o.domain), "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" || o.domain == "" {
+		return fmt.Errorf("-domain %q: must be a mail domain, such as help.example.com", o.domain)
+	}
+	for _, a := range []struct{ flag, addr string }{{"http", o.http}, {"smtp", o.smtp}, {"lmtp", o.lmtp}, {"relay", o.relay}} {
+		if a.addr == "" && (a.flag == "lmtp" || a.flag == "relay") {
+			continue
+		}
+		_, port, err := net.SplitHostPort(a.addr)
+		if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 0 || n > 65535 {
+			return fmt.Errorf("-%s %q: must be host:port", a.flag, a.addr)
+		}
+	}
+	if (o.tlsCert == "") != (o.tlsKey == "") {
+		return fmt.Errorf("-tls-cert and -tls-key go together")
+	}
+	if o.undo < 0 || o.undo > 24*time.Hour {
+		return fmt.Errorf("-undo %s: must be from 0s to 24h", o.undo)
+	}
+	if o.demoExit && !o.demo {
+		return fmt.Errorf("-demo-exit goes with -demo")
+	}
+	if u, err := url.Parse(o.publicURL); o.publicURL != "" && (err != nil || u.Host == "") {
+		return fmt.Errorf("PUBLIC_URL %q: must be a URL, such as https://help.example.com", o.publicURL)
+	}
+	return nil
+}
