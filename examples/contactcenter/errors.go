@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -95,7 +94,8 @@ func classify(err error) *apiError {
 	return &apiError{status: http.StatusServiceUnavailable, Code: "unavailable", Message: "the store cannot be used at the moment; try again", cause: err}
 }
 
-func message(err error) string { return strings.TrimPrefix(err.Error(), "ticket: ") }
+// message is an error's text without the package that it comes from.
+func message(err error) string { return strings.ReplaceAll(err.Error(), "ticket: ", "") }
 
 // fail answers with an error, in JSON or, for a person, as a page.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -124,6 +124,3 @@ func answer(w http.ResponseWriter, status int, v any) error {
 	_, _ = w.Write(append(b, '\n'))
 	return nil
 }
-
-// safeHTML marks what email.SanitizeHTML returned as fit for a page of its own.
-func safeHTML(s string) template.HTML { return template.HTML(s) }
