@@ -2,7 +2,9 @@ package ticket
 
 import (
 	"strings"
+	"sync"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -14,28 +16,80 @@ import (
 func Fold(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
-	blank := false
-	for _, r := range norm.NFKD.String(s) {
-		switch {
-		case unicode.Is(unicode.Mn, r):
-			continue
-		case unicode.IsLetter(r) || unicode.IsDigit(r):
-			if blank && b.Len() > 0 {
+	gap := false // a blank is due before the next letter
+	common := commonFolds()
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			i++
+			switch {
+			case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
+			case 'A' <= c && c <= 'Z':
+				c += 'a' - 'A'
+			default:
+				gap = true
+				continue
+			}
+			if gap && b.Len() > 0 {
 				b.WriteByte(' ')
 			}
-			blank = false
+			gap = false
+			b.WriteByte(c)
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		var folded string
+		if int(r) < len(common) {
+			folded = common[r]
+		} else {
+			folded = foldRune(r)
+		}
+		i += size
+		for j, f := range folded {
+			if f == ' ' {
+				gap = true
+				continue
+			}
+			if gap && b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			gap = false
+			b.WriteString(folded[j : j+utf8.RuneLen(f)])
+		}
+	}
+	return b.String()
+}
+
+// commonFolds holds the folds of the alphabets whose letters have marks, since
+// decomposing each time was most of the time that intake took.
+var commonFolds = sync.OnceValue(func() []string {
+	out := make([]string, 0x2000)
+	for r := range out {
+		out[r] = foldRune(rune(r))
+	}
+	return out
+})
+
+// foldRune returns the letters and digits that a rune folds to: "" for a mark,
+// a blank for what parts words.
+func foldRune(r rune) string {
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(string(r)) {
+		switch {
+		case unicode.Is(unicode.Mn, r):
+		case unicode.IsLetter(r) || unicode.IsDigit(r):
 			switch r = unicode.ToLower(r); r {
 			case 'đ':
-				r = 'd'
+				b.WriteByte('d')
 			case 'ß':
-				b.WriteByte('s')
-				r = 's'
+				b.WriteString("ss")
 			case 'ς':
-				r = 'σ'
+				b.WriteRune('σ')
+			default:
+				b.WriteRune(r)
 			}
-			b.WriteRune(r)
 		default:
-			blank = true
+			b.WriteByte(' ')
 		}
 	}
 	return b.String()
