@@ -36,6 +36,8 @@ type storedRaw struct {
 	bodies      []StoredBody // of attachments with a body of their own
 }
 
+var _ channel.Sink = (*Desk)(nil)
+
 // Accept commits items, all or none; see channel.Sink. Nil means durable. A
 // duplicate is a success. It is how channels deliver, and how a host injects.
 //

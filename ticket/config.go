@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/anteroom/anteroom/channel"
@@ -63,6 +64,8 @@ type Config struct {
 	Observer Observer
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// HTTP posts to webhooks. Default: a client that follows no redirects.
+	HTTP *http.Client
 	// Dial opens the network connections of channels. Default: a net.Dialer
 	// with a timeout of 30 seconds.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -142,6 +145,9 @@ func (c *Config) complete() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.HTTP == nil {
+		c.HTTP = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext

@@ -40,7 +40,8 @@ type Desk struct {
 	ring       keyRing
 	connectors map[channel.Kind]channel.Connector
 	policies   map[string]routing.Policy
-	feed       signal
+	feed       signal // of new events
+	hooks      signal // of changed webhooks
 
 	viewed atomic.Pointer[deskView]
 
@@ -114,6 +115,7 @@ func New(cfg Config) (*Desk, error) {
 		lanes:      map[string]chan struct{}{},
 	}
 	d.feed.init()
+	d.hooks.init()
 	d.viewed.Store(&deskView{})
 	for _, c := range cfg.Connectors {
 		if _, ok := d.connectors[c.Kind()]; ok {

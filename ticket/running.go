@@ -266,6 +266,7 @@ func (d *Desk) Run(ctx context.Context) error {
 		r.wg.Go(func() { d.workLane(ctx, laneSystem) })
 	}
 	r.wg.Go(func() { d.keepFresh(ctx) })
+	r.wg.Go(func() { d.runWebhooks(ctx) })
 	r.wg.Go(func() {
 		for {
 			select {
