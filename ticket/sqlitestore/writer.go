@@ -39,6 +39,7 @@ type writer struct {
 
 	mu     sync.Mutex
 	queue  []*request
+	taken  int64 // how many were taken from the queue
 	closed bool
 }
 
@@ -136,6 +137,7 @@ func (w *writer) pick() (batch []*request, closed bool) {
 		r := w.queue[0]
 		w.queue[0] = nil
 		w.queue = w.queue[1:]
+		w.taken++
 		if r.ctx.Err() == nil && r.state.CompareAndSwap(queued, picked) {
 			batch = append(batch, r)
 		} else if r.state.CompareAndSwap(queued, abandoned) {

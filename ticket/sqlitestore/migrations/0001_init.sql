@@ -188,8 +188,8 @@ CREATE TABLE decisions (
     conversation TEXT,
     message      TEXT,
     doc          TEXT    NOT NULL,
-    PRIMARY KEY (portal, id)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (portal, id)
+) STRICT;
 CREATE INDEX decisions_ticket       ON decisions (portal, ticket, id)       WHERE ticket IS NOT NULL;
 CREATE INDEX decisions_conversation ON decisions (portal, conversation, id) WHERE conversation IS NOT NULL;
 CREATE INDEX decisions_message      ON decisions (portal, message, id)      WHERE message IS NOT NULL;
