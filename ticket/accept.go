@@ -195,6 +195,9 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	}
 	scheme := d.scheme(it.Channel)
 	w.Keys = append(w.Keys, contactKey(scheme, m.From.Address))
+	if m.Direction == channel.Out && len(m.To) > 0 {
+		w.Keys = append(w.Keys, contactKey(scheme, m.To[0].Address))
+	}
 	if m.ExternalID != "" {
 		w.Keys = append(w.Keys, externalKey(it.Channel, m.ExternalID))
 	}

@@ -77,7 +77,7 @@ func TestWaitingWorkDrainsInOrderWhenAnAgentComesOnline(t *testing.T) {
 		o.settle()
 		ts = o.tickets()
 		require.EqualValues(t, "an", ts[1].Assignee, "freed capacity takes the next")
-		require.EqualValues(t, "", ts[0].Assignee)
+		require.Empty(t, ts[0].Assignee)
 
 		require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "an", Name: "An", Capacity: 3}))
 		o.settle()
@@ -144,7 +144,7 @@ func TestPresenceLapses(t *testing.T) {
 		require.EqualValues(t, "an", o.only().Assignee)
 		time.Sleep(2 * time.Minute)
 		o.write(box, "b@c.example", "Hi", "x")
-		require.EqualValues(t, "", o.tickets()[0].Assignee)
+		require.Empty(t, o.tickets()[0].Assignee)
 		require.ErrorIs(t, o.desk.SetPresence(o.ctx, "nobody", routing.Online, 0), ticket.ErrNotFound)
 	})
 }
@@ -186,7 +186,7 @@ func TestAPolicyThatPanicsParksNothingAndLosesNothing(t *testing.T) {
 	var broken atomic.Bool
 	broken.Store(true)
 	inOffice(t, func(c *ticket.Config) {
-		c.Policies = map[string]routing.Policy{"broken": routing.PolicyFunc(func(s routing.Snapshot) routing.Decision {
+		c.Policies = map[string]routing.Policy{"broken": routing.PolicyFunc(func(routing.Snapshot) routing.Decision {
 			if broken.Load() {
 				panic("policy")
 			}

@@ -532,7 +532,7 @@ func (d *Desk) openChannels(ctx context.Context, saved []savedChannel) {
 
 // openChannel opens a saved channel unless it is open in the same form.
 func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []channel.Forward, old *opened) {
-	form, _ := json.Marshal(struct {
+	form, err := json.Marshal(struct {
 		K channel.Kind
 		N string
 		C json.RawMessage
@@ -540,7 +540,7 @@ func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []chann
 		V channel.ID
 		F []channel.Forward
 	}{s.Kind, s.Name, s.Config, s.Sealed, s.ReceivesVia, forwards})
-	if old != nil && bytes.Equal(old.form, form) && old.openErr == nil {
+	if err == nil && old != nil && bytes.Equal(old.form, form) && old.openErr == nil {
 		d.mu.Lock()
 		old.saved = s
 		d.mu.Unlock()

@@ -84,12 +84,12 @@ func (u *unit) keepRaw(a *arrival) BodyRef {
 
 // held is the form in which an understood item is kept while it waits.
 type held struct {
-	Keys        []channel.Key
-	At          time.Time
-	ViaInferred bool             `json:",omitempty"`
-	Message     *channel.Message `json:",omitempty"`
-	Update      *channel.Update  `json:",omitempty"`
-	Attachments []Attachment     `json:",omitempty"`
+	Keys        []channel.Key    `json:"keys"`
+	At          time.Time        `json:"at,omitzero"`
+	ViaInferred bool             `json:"via_inferred,omitempty"`
+	Message     *channel.Message `json:"message,omitempty"`
+	Update      *channel.Update  `json:"update,omitempty"`
+	Attachments []Attachment     `json:"attachments,omitempty"`
 }
 
 func (u *unit) hold(a *arrival) []byte {
@@ -153,7 +153,7 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 	if it.Message == nil {
 		return u.waitForInterpretation(a)
 	}
-	if id, own := u.ownMessage(a, rules); own {
+	if id, own := u.ownMessage(a); own {
 		return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseOwn, message: id}, nil)
 	}
 	return u.message(a, rules)
@@ -178,7 +178,7 @@ func (u *unit) waitForInterpretation(a *arrival) result {
 // ownMessage reports whether the item is a message that this portal sent,
 // coming back: it carries our token as its own id, or an id that we know as
 // that of something we sent.
-func (u *unit) ownMessage(a *arrival, rules intakeRules) (MessageID, bool) {
+func (u *unit) ownMessage(a *arrival) (MessageID, bool) {
 	m := a.item.Message
 	if m.Direction == channel.Out || m.ExternalID == "" {
 		return "", false
@@ -372,7 +372,7 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 			why.add("ticket", "none", "automatic mail opens no ticket in a known conversation")
 			return nil
 		}
-		return u.newTicket(a, conv, msg, s, "", why)
+		return u.newTicket(conv, msg, s, "", why)
 	}
 	c := ReturnCase{
 		Status: old.Status, Automatic: msg.Automatic.Is(), Imported: a.item.Imported, Outbound: msg.Direction == Out,
@@ -387,7 +387,7 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 	action := rules.ret.Decide(c)
 	why.add("return", string(action), "ticket #"+itoa(old.Number)+" is "+string(old.Status))
 	if action == FollowUp {
-		return u.newTicket(a, conv, msg, s, old.ID, why)
+		return u.newTicket(conv, msg, s, old.ID, why)
 	}
 	u.editTicket(old).MessageCount++
 	if action != Reopen || msg.Automatic.Is() {
@@ -407,7 +407,7 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 }
 
 // newTicket opens a ticket on a conversation and puts it in its queue.
-func (u *unit) newTicket(a *arrival, conv *Conversation, msg *Message, s Settings, followUp TicketID, why *trace) *Ticket {
+func (u *unit) newTicket(conv *Conversation, msg *Message, s Settings, followUp TicketID, why *trace) *Ticket {
 	subject := clean(msg.Subject, 400)
 	t := &Ticket{
 		ID: TicketID(newID()), Subject: subject, Status: Open, Priority: Normal, Channel: conv.Channel,

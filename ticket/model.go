@@ -7,16 +7,23 @@ import (
 	"github.com/anteroom/anteroom/routing"
 )
 
-// Ids are made by the engine: UUIDs of version 7 (RFC 9562), which sort by the
-// time they were made. A caller treats them as opaque.
+// The ids are made by the engine: UUIDs of version 7 (RFC 9562), which sort by
+// the time they were made. A caller treats them as opaque.
 type (
-	ContactID      string
+	// ContactID is the id of a [Contact].
+	ContactID string
+	// ConversationID is the id of a [Conversation].
 	ConversationID string
-	TicketID       string
-	MessageID      string
-	ItemID         string
-	WorkID         string
-	BodyID         string
+	// TicketID is the id of a [Ticket].
+	TicketID string
+	// MessageID is the id of a [Message].
+	MessageID string
+	// ItemID is the id of an [Item].
+	ItemID string
+	// WorkID is the id of a piece of [Work].
+	WorkID string
+	// BodyID is the id of stored content.
+	BodyID string
 )
 
 // Identity is an address in a name space: ("mailto", "an@example.com").
@@ -340,6 +347,7 @@ const (
 	EventMessageState    EventType = "message.state"   // data.state
 	EventMessageEdited   EventType = "message.edited"
 	EventMessageRedacted EventType = "message.redacted"
+	EventMessageAction   EventType = "message.action" // data.verb
 	EventNoteAdded       EventType = "note.added"
 	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason
 	EventConversation    EventType = "conversation.created"

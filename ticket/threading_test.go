@@ -256,9 +256,9 @@ func TestABounceLandsOnTheMessageThatBounced(t *testing.T) {
 		ms := o.timeline(tk.ID)
 		require.Equal(t, ticket.StateSent, ms[1].State, "a bounce for somebody it was not sent to changes nothing")
 
-		real := bounce("mai@customer.example")
-		real.Keys = []channel.Key{"b2"}
-		require.NoError(t, o.net.Deliver(o.ctx, box, &real))
+		genuine := bounce("mai@customer.example")
+		genuine.Keys = []channel.Key{"b2"}
+		require.NoError(t, o.net.Deliver(o.ctx, box, &genuine))
 		ms = o.timeline(tk.ID)
 		require.Len(t, ms, 2, "it opens no ticket and is no message")
 		require.Equal(t, ticket.StateBounced, ms[1].State)
@@ -276,11 +276,14 @@ func TestMailWrittenOnOurSideElsewhereOpensNoTicket(t *testing.T) {
 		m := channel.Message{Direction: channel.Out, From: from(box), To: []channel.Party{{Address: "a@c.example"}}, Subject: "Offer", Text: "x", ExternalID: "o1@c"}
 		o.deliver(box, m)
 		require.Empty(t, o.tickets())
+		m.ExternalID = "o2@c"
+		o.deliver(box, m) // to a contact that is known by now
 		o.deliver(box, mail("a@c.example", "2", "o1"))
 		tk := o.only()
 		require.NotEmpty(t, tk.Assignee, "the customer's answer is work")
 		cs, _, err := o.desk.Conversations(o.ctx, ticket.ConversationFilter{}, ticket.Page{})
 		require.NoError(t, err)
-		require.Len(t, cs, 1)
+		require.Len(t, cs, 2)
+		require.Equal(t, cs[0].Contact, cs[1].Contact)
 	})
 }

@@ -42,16 +42,16 @@ func newUnit(now time.Time, snap *Snapshot, by Actor) *unit {
 }
 
 // claim makes key stand for ref. A key that is taken already, in the store or
-// in this unit, is left alone and false returned.
-func (u *unit) claim(key Key, kind RefKind, id string) bool {
+// in this unit, is left alone; the key must have been wanted, else taking it
+// twice is a conflict that reading again does not show.
+func (u *unit) claim(key Key, kind RefKind, id string) {
 	if _, taken := u.snap.Refs[key]; taken {
-		return false
+		return
 	}
 	ref := Ref{Kind: kind, ID: id}
 	u.snap.Refs[key] = ref
 	u.claimed[key] = true
 	u.c.Claims = append(u.c.Claims, KeyClaim{Key: key, Ref: ref})
-	return true
 }
 
 func (u *unit) release(key Key) {
@@ -320,7 +320,7 @@ func clean(s string, limit int) string {
 	return string(out)
 }
 
-// oneOf returns the channels' parties without repeated addresses.
+// uniqueParties joins lists, without repeated and empty addresses.
 func uniqueParties(lists ...[]channel.Party) []channel.Party {
 	var out []channel.Party
 	seen := map[string]bool{}

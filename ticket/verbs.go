@@ -432,7 +432,16 @@ func (d *Desk) Act(ctx context.Context, by Actor, id MessageID, verb channel.Ver
 	if len(m.ExternalIDs) > 0 {
 		act.Message = m.ExternalIDs[0]
 	}
-	return doer.Do(ctx, act)
+	if err := doer.Do(ctx, act); err != nil {
+		return err
+	}
+	// It is done; who did it is written down even if ctx ends meanwhile.
+	_, err = d.decide(context.WithoutCancel(ctx), by, func() Want { return Want{} }, func(u *unit) error {
+		u.event(Event{Type: EventMessageAction, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel,
+			Data: map[string]string{"verb": string(verb)}})
+		return nil
+	})
+	return err
 }
 
 // Quarantine lists what is held, newest first.

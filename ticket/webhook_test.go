@@ -33,9 +33,9 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := req.Header.Get("webhook-id")
-	sig := "v1," + base64.StdEncoding.EncodeToString(ticket.SignWebhook([]byte(hookSecret), id, req.Header.Get("webhook-timestamp"), body))
-	if sig != req.Header.Get("webhook-signature") {
+	id := req.Header.Get("Webhook-Id")
+	sig := "v1," + base64.StdEncoding.EncodeToString(ticket.SignWebhook([]byte(hookSecret), id, req.Header.Get("Webhook-Timestamp"), body))
+	if sig != req.Header.Get("Webhook-Signature") {
 		r.bad = append(r.bad, id)
 	}
 	r.n++
