@@ -1,6 +1,7 @@
 package hosted
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"errors"
@@ -8,8 +9,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/emersion/go-smtp"
 )
 
 // phase is what a connection is doing; it decides how long a read may take.
@@ -21,78 +20,94 @@ const (
 	phaseData
 )
 
-// conn stands between the socket and go-smtp, below TLS. It owns all timing and
-// makes the first read error the last: without that, go-smtp reads on after a
-// timeout within DATA and takes the rest of the message for commands, and takes
-// a chunk that was cut off for a whole one.
+// conn stands between the socket, with TLS, and go-smtp. It owns all timing,
+// makes the first read error the last, and feeds go-smtp one command or one
+// message at a time. Without that go-smtp
+//
+//   - reads on after a timeout within DATA and takes the rest of the message for
+//     commands;
+//   - takes a chunk that was cut off for a whole one;
+//   - obeys commands that were sent on ahead after it has closed the connection,
+//     and can wait for ever for a result that went elsewhere.
 type conn struct {
-	net.Conn
-	limits   *Limits
-	pregreet time.Duration // not positive: greet at once
-	release  func()        // called once, by Close
+	net.Conn  // the socket
+	limits    *Limits
+	tlsConfig *tls.Config   // nil: no STARTTLS
+	pregreet  time.Duration // not positive: greet at once
+	release   func()        // called once, by Close
 
 	closeOnce sync.Once
 	closeErr  error
 
-	mu      sync.Mutex
-	err     error // sticky
-	held    error // came beside data: the error of the next read
-	greeted bool
-	sealed  bool // TLS runs above us
+	// Known to the goroutine that reads.
+	in   *bufio.Reader
+	feed feed
 
+	mu       sync.Mutex
+	top      net.Conn // the socket, or TLS on it
+	sealed   bool     // TLS is on
+	helloed  bool     // EHLO was said since the greeting or STARTTLS
+	err      error    // sticky
+	held     error    // came beside data: the error of the next read
+	greeted  bool
 	phase    phase
 	until    time.Time // end of the greeting or data phase
 	lifetime time.Time
 	started  time.Time // of the data phase
 	received int64     // bytes of the data phase
-	line     lineMeter
 	replies  int
-
-	busy      bool // a transaction is under way
-	stopping  bool // ends as soon as it is not busy
-	probing   bool // reads are refused for a moment, without harm
-	writeTill time.Time
+	busy     bool // a transaction is under way
+	stopping bool // ends as soon as it is not busy
+	linger   bool // lets the peer read the last answer
 }
 
-func newConn(raw net.Conn, limits *Limits, pregreet time.Duration, release func()) *conn {
+func newConn(raw net.Conn, limits *Limits, cfg *tls.Config, pregreet time.Duration, release func()) *conn {
 	now := time.Now()
-	return &conn{
-		Conn: raw, limits: limits, pregreet: pregreet, release: release,
+	c := &conn{
+		Conn: raw, top: raw, limits: limits, tlsConfig: cfg, pregreet: pregreet, release: release,
 		until:    now.Add(limits.Hello + max(pregreet, 0)),
 		lifetime: now.Add(limits.Lifetime),
 	}
+	c.in = bufio.NewReaderSize(source{c}, max(8<<10, limits.CommandLine)) // a line fits
+	return c
 }
 
-// Read reads within the limits of the phase.
-func (c *conn) Read(p []byte) (int, error) {
-	if err := c.beforeRead(); err != nil {
+// source reads from the peer within the limits of the phase.
+type source struct{ c *conn }
+
+func (s source) Read(p []byte) (int, error) {
+	c := s.c
+	c.mu.Lock()
+	if c.err == nil && c.held != nil {
+		c.err = c.held
+	}
+	if c.err == nil {
+		c.err = c.Conn.SetReadDeadline(c.deadline(time.Now()))
+	}
+	top, err := c.top, c.err
+	c.mu.Unlock()
+	if err != nil {
 		return 0, err
 	}
-	n, err := c.Conn.Read(p)
-	return c.afterRead(p, n, err)
-}
-
-func (c *conn) beforeRead() error {
+	n, err := top.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.probing:
-		return errProbe
-	case c.err != nil:
-	case c.held != nil:
-		c.err = c.held
-	case c.stopping && !c.busy:
-		c.err = errStopping
-	case c.phase != phaseData && c.replies > c.limits.Replies:
-		c.err = errTooMany
-	default:
-		return c.Conn.SetReadDeadline(c.deadline(time.Now()))
+	if n > 0 {
+		c.held = err
+		c.received += int64(n)
+		return n, nil
 	}
-	return c.err
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
 }
 
 // deadline of a read that begins now.
 func (c *conn) deadline(now time.Time) time.Time {
+	if c.stopping && !c.busy {
+		return time.Unix(1, 0)
+	}
 	d := now.Add(c.limits.Idle)
 	switch c.phase {
 	case phaseGreeting:
@@ -108,25 +123,18 @@ func (c *conn) deadline(now time.Time) time.Time {
 	return earlier(d, c.lifetime)
 }
 
-func (c *conn) afterRead(p []byte, n int, err error) (int, error) {
+// ready says whether go-smtp may be fed any more.
+func (c *conn) ready() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n > 0 {
-		c.held = err
-		if c.phase == phaseData {
-			c.received += int64(n)
-			return n, nil
-		}
-		if !c.sealed && c.line.add(p[:n]) > c.limits.CommandLine {
-			c.err = smtp.ErrTooLongLine
-			return 0, c.err
-		}
-		return n, nil
+	switch {
+	case c.err != nil:
+	case c.stopping && !c.busy:
+		c.err = errStopping
+	case c.phase != phaseData && c.replies > c.limits.Replies:
+		c.err = errTooMany
 	}
-	if err != nil && c.err == nil {
-		c.err = err
-	}
-	return n, err
+	return c.err
 }
 
 // Write writes an answer. The first one is the greeting.
@@ -134,30 +142,34 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	first := !c.greeted
 	c.greeted = true
+	if c.phase != phaseData {
+		c.replies++
+	}
+	sealed := c.sealed
 	c.mu.Unlock()
 	if first && c.pregreet > 0 {
 		if err := c.listen(); err != nil {
 			return 0, err
 		}
 	}
+	if sealed && bytes.Equal(p, []byte("250-STARTTLS\r\n")) {
+		return len(p), nil // go-smtp does not know that TLS is on
+	}
+	if bytes.HasPrefix(p, []byte("354 ")) {
+		c.feed = feed{unit: unitData}
+	}
+	return c.put(p)
+}
+
+// put writes within the limit.
+func (c *conn) put(p []byte) (int, error) {
 	c.mu.Lock()
-	if c.phase != phaseData {
-		c.replies++
-	}
-	c.line.reset()
-	switch {
-	case !first && !c.sealed && bytes.HasPrefix(p, []byte("220 ")):
-		c.sealed = true // the answer to STARTTLS
-	case c.sealed && bytes.HasPrefix(p, []byte("550 ")):
-		// go-smtp would go on in clear text after a failed handshake.
-		c.fail(io.EOF)
-	}
-	err := c.Conn.SetWriteDeadline(earlier(time.Now().Add(c.limits.Write), c.writeTill))
+	top := c.top
 	c.mu.Unlock()
-	if err != nil {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.limits.Write)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(p)
+	return top.Write(p)
 }
 
 // listen holds the greeting back and refuses a peer that talks before it.
@@ -176,59 +188,72 @@ func (c *conn) listen() error {
 	var ne net.Error
 	switch {
 	case n > 0:
-		say(c.Conn, "554 5.5.1 Wait for the greeting before you talk")
+		c.put([]byte("554 5.5.1 Wait for the greeting before you talk\r\n"))
 		err = errEarly
 	case errors.As(err, &ne) && ne.Timeout():
 		return nil
 	}
-	c.mu.Lock()
-	c.fail(io.EOF)
-	c.mu.Unlock()
+	c.finish()
 	return err
 }
 
-// say writes one line to a connection that is about to be closed, and lets the
-// peer read it: closing with unread input resets the connection, which can
-// destroy the line on its way.
-func say(raw net.Conn, line string) {
-	raw.SetWriteDeadline(time.Now().Add(time.Second))
-	io.WriteString(raw, line+"\r\n")
-	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		raw.SetReadDeadline(time.Now().Add(time.Second))
-		io.CopyN(io.Discard, raw, 64<<10)
-	}
-}
-
-// Close closes the socket. It may be called more than once.
+// Close closes the connection. It may be called more than once.
 func (c *conn) Close() error {
 	c.closeOnce.Do(func() {
-		c.closeErr = c.Conn.Close()
+		c.mu.Lock()
+		c.fail(net.ErrClosed)
+		top, linger := c.top, c.linger
+		c.mu.Unlock()
+		if linger {
+			c.settle(top)
+		}
+		c.closeErr = top.Close()
 		c.release()
 	})
 	return c.closeErr
 }
 
-// SetReadDeadline does nothing: the phases own the timing of reads.
+// settle lets the peer read the last answer: closing with unread input resets
+// the connection, which can destroy the answer on its way.
+func (c *conn) settle(top net.Conn) {
+	c.Conn.SetDeadline(time.Now().Add(time.Second))
+	for _, layer := range []net.Conn{top, c.Conn} {
+		if half, ok := layer.(interface{ CloseWrite() error }); ok {
+			half.CloseWrite()
+		}
+	}
+	io.CopyN(io.Discard, c.Conn, 1<<20)
+}
+
+// abort closes the socket at once, whatever goes on.
+func (c *conn) abort() { c.Conn.Close() }
+
+// The phases own the timing.
+
+// SetDeadline does nothing.
+func (c *conn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
 func (c *conn) SetReadDeadline(time.Time) error { return nil }
 
-// SetDeadline bounds writes only.
-func (c *conn) SetDeadline(t time.Time) error { return c.SetWriteDeadline(t) }
-
-// SetWriteDeadline bounds writes further than Limits.Write does.
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.writeTill = t
-	return c.Conn.SetWriteDeadline(t)
-}
+// SetWriteDeadline does nothing.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // hello ends the greeting phase.
 func (c *conn) hello() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.helloed = true
 	if c.phase == phaseGreeting {
 		c.phase = phaseCommand
 	}
+}
+
+// state says whether TLS is on, and whether the peer has said EHLO under it.
+func (c *conn) state() (sealed, helloed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sealed, c.helloed
 }
 
 // begin says that a transaction is under way. It reports false if none may
@@ -261,7 +286,6 @@ func (c *conn) end() {
 	c.busy = false
 	if c.phase == phaseData {
 		c.phase = phaseCommand
-		c.line.reset()
 	}
 }
 
@@ -272,11 +296,12 @@ func (c *conn) progressed() {
 	c.replies = 0
 }
 
-// finish lets the connection end when it wants to read again.
+// finish ends the connection after the answer that is being given.
 func (c *conn) finish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fail(io.EOF)
+	c.linger = true
 }
 
 // stop ends the connection now if it is idle, else after its transaction.
@@ -302,88 +327,25 @@ func (c *conn) broken() bool {
 	return c.err != nil
 }
 
-// cut reports whether the stream above c has ended. A TLS peer can end it with
-// an alert that looks like data from down here, so over is asked for one more
-// byte while nothing new can be read. If there was one, it is lost to go-smtp:
-// spent is then true and no further command may be obeyed.
-func (c *conn) cut(over net.Conn) (ended, spent bool) {
-	if c.broken() {
-		return true, false
-	}
-	t, ok := over.(*tls.Conn)
-	if !ok {
-		return false, false
-	}
-	c.setProbing(true)
-	defer c.setProbing(false)
-	var b [1]byte
-	n, err := t.Read(b[:])
-	return n == 0 && !errors.Is(err, errProbe), n > 0
-}
-
-func (c *conn) setProbing(on bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.probing = on
-}
-
 func earlier(a, b time.Time) time.Time {
-	if b.IsZero() || a.Before(b) {
+	if a.Before(b) {
 		return a
 	}
 	return b
 }
 
-// lineMeter measures the line that is coming in.
-type lineMeter struct {
-	n     int
-	head  [4]byte
-	chunk bool // the bytes of a BDAT command follow; they are no lines
-}
-
-// add returns the length of the longest line that p ended or goes on.
-func (m *lineMeter) add(p []byte) (longest int) {
-	for _, b := range p {
-		if m.chunk {
-			return longest
-		}
-		if b == '\n' {
-			m.chunk = m.n >= len(m.head) && bytes.EqualFold(m.head[:], []byte("BDAT"))
-			m.n = 0
-			continue
-		}
-		if m.n < len(m.head) {
-			m.head[m.n] = b
-		}
-		m.n++
-		longest = max(longest, m.n)
-	}
-	return longest
-}
-
-// reset begins to look for lines again, since a chunk is answered at its end.
-func (m *lineMeter) reset() {
-	if m.chunk {
-		*m = lineMeter{}
-	}
-}
-
 // connError is why the wrapper itself ended a connection.
-type connError struct {
-	text      string
-	temporary bool
-}
+type connError string
 
-var (
-	errStopping = &connError{text: "hosted: shutting down"}
-	errTooMany  = &connError{text: "hosted: too many commands"}
-	errEarly    = &connError{text: "hosted: peer talked before the greeting"}
-	// crypto/tls keeps no temporary error, so a probe leaves no trace.
-	errProbe = &connError{text: "hosted: nothing to read", temporary: true}
+const (
+	errStopping   connError = "hosted: shutting down"
+	errTooMany    connError = "hosted: too many commands"
+	errEmptyChunk connError = "hosted: empty chunk"
+	errEarly      connError = "hosted: peer talked before the greeting"
 )
 
-func (e *connError) Error() string { return e.text }
+func (e connError) Error() string { return string(e) }
 
 // Timeout makes go-smtp answer 421.
-func (e *connError) Timeout() bool   { return true }
-func (e *connError) Temporary() bool { return e.temporary }
+func (e connError) Timeout() bool   { return true }
+func (e connError) Temporary() bool { return false }

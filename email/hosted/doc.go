@@ -59,9 +59,8 @@
 //
 // Everything that a peer can use is bounded; see [Limits]. Up to MemoryBytes of
 // a message are held in memory, the rest in a file without a name in SpoolDir.
-// Timing is enforced below TLS on each read, and the first read error of a
-// connection is its last: what follows a timeout within a message is never taken
-// for a command.
+// Timing is enforced on each read, and the first read error of a connection is its
+// last: what follows a timeout within a message is never taken for a command.
 //
 // # Extensions
 //

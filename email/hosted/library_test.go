@@ -122,21 +122,24 @@ func TestWholeMessageBeforeTheEndIsTaken(t *testing.T) {
 	}
 }
 
-func TestCommandsAfterAChunkInTLSAreWholeOrNotObeyed(t *testing.T) {
+func TestCommandsSentOnAheadAfterAChunkAreObeyed(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{TLS: testTLS()})
-	r.mailbox("support", &sink)
-	p := r.hello().startTLS()
-	p.envelope("support@help.example")
-	long := msg("1") + strings.Repeat("All of it is here.\r\n", 500)
-	second := msg("2")
-	p.send(fmt.Sprintf("BDAT %d LAST\r\n%sMAIL FROM:<a@b.example>\r\nRCPT TO:<support@help.example>\r\nBDAT %d LAST\r\n%s",
-		len(long), long, len(second), second))
-	p.expect(250)
-	p.closed()
-	for _, it := range sink.got() {
-		require.Contains(t, []string{long, second}, it.raw)
+	for _, sealed := range []bool{false, true} {
+		var sink recorder
+		r := start(t, &Server{TLS: testTLS()})
+		r.mailbox("support", &sink)
+		p := r.hello()
+		if sealed {
+			p = p.startTLS()
+		}
+		p.envelope("support@help.example")
+		long := msg("1") + strings.Repeat("All of it is here.\r\n", 500)
+		p.send(fmt.Sprintf("BDAT %d LAST\r\n%sMAIL FROM:<a@b.example>\r\nRCPT TO:<support@help.example>\r\nBDAT %d LAST\r\n%sQUIT\r\nNOOP\r\n",
+			len(long), long, len(msg("2")), msg("2")))
+		require.Equal(t, []int{250, 250, 250, 250, 221}, p.closed())
+		require.Len(t, sink.got(), 2)
+		require.Equal(t, long, sink.got()[0].raw)
+		require.Equal(t, msg("2"), sink.got()[1].raw)
 	}
 }
 

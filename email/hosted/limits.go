@@ -54,9 +54,7 @@ type Limits struct {
 	// accepted message and the next; it bounds NOOP, RSET, EHLO and refused
 	// commands. Default 1000.
 	Replies int
-	// CommandLine is the longest command line in bytes. Default 4096. Within
-	// TLS lines cannot be seen by the connection wrapper: there DataLine
-	// holds for commands too.
+	// CommandLine is the longest command line in bytes. Default 4096.
 	CommandLine int
 	// DataLine is the longest line of a message sent with DATA, in bytes;
 	// senders do exceed the 1000 of RFC 5321. Default 1 MiB.

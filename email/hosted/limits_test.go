@@ -120,7 +120,7 @@ func TestUnknownRecipientsAreAnsweredSlowlyAndThenNotAtAll(t *testing.T) {
 	}
 	p.send("RCPT TO:<nobody@help.example>\r\nRCPT TO:<support@help.example>\r\nRSET\r\nMAIL FROM:<>\r\n")
 	p.expect(421)
-	require.NotContains(t, p.closed()[:1], 250, "what was sent on ahead is refused too")
+	require.Empty(t, p.closed(), "what was sent on ahead is not obeyed")
 	require.Equal(t, []int{421}, r.dial().closed(), "the address is kept away for a while")
 }
 
@@ -183,7 +183,6 @@ func TestMessageBoundsAreAnswered(t *testing.T) {
 				code, text, err := p.answer()
 				require.NoError(t, err)
 				require.Equal(t, tc.code, code, text)
-				p.do("RSET", 250)
 			}
 			require.Equal(t, tc.code == 250, len(sink.got()) > 0)
 		})

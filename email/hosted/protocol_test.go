@@ -129,25 +129,28 @@ func TestDotStuffingIsUndone(t *testing.T) {
 	require.Equal(t, msg("1")+".hidden\r\n..\r\n", sink.got()[0].raw)
 }
 
-func TestCommandsBeforeTheHandshakeAreForgotten(t *testing.T) {
+func TestWhatWasSaidBeforeTheHandshakeIsForgotten(t *testing.T) {
 	t.Parallel()
 	var sink recorder
 	r := start(t, &Server{TLS: testTLS()})
 	r.mailbox("support", &sink)
 	p := r.hello()
 	p.envelope("support@help.example")
-	p.send("STARTTLS\r\nMAIL FROM:<ceo@bank.example>\r\nRCPT TO:<support@help.example>\r\n")
+	p.do("STARTTLS", 503) // not within a transaction
+	p.do("RSET", 250)
+	p.send("STARTTLS\r\nMAIL FROM:<ceo@bank.example>\r\nRCPT TO:<support@help.example>\r\nDATA\r\nforged\r\n.\r\n")
 	p.expect(220)
 	c := tls.Client(p.conn, &tls.Config{InsecureSkipVerify: true})
-	if err := c.Handshake(); err != nil {
-		return // the injected commands were taken for the handshake: nothing was obeyed
-	}
-	q := &peer{t: t, conn: c, r: p.r}
-	q.r.Reset(c)
-	q.do("DATA", 502)
+	require.NoError(t, c.Handshake(), "the injected commands are dropped")
+	q := newPeer(t, c)
+	q.do("MAIL FROM:<jane@customer.example>", 503)
 	q.do("RCPT TO:<support@help.example>", 502)
-	q.do("EHLO client.example", 250)
 	q.do("DATA", 502)
+	require.NotContains(t, q.do("EHLO client.example", 250), "STARTTLS")
+	q.do("STARTTLS", 503)
+	code, _ := q.mail(msg("1"), "support@help.example")
+	require.Equal(t, 250, code)
+	require.Len(t, sink.got(), 1)
 }
 
 func TestFailedHandshakeEndsTheConnection(t *testing.T) {

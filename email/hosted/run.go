@@ -2,6 +2,7 @@ package hosted
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -13,6 +14,7 @@ type run struct {
 	server *Server
 	limits *Limits
 	lmtp   bool
+	tls    *tls.Config // nil: no STARTTLS
 	gate   gate
 
 	ctx    context.Context // the caller's
@@ -30,7 +32,7 @@ type run struct {
 
 func newRun(ctx context.Context, s *Server, lmtp bool) *run {
 	r := &run{
-		server: s, limits: s.limits(), lmtp: lmtp, ctx: ctx,
+		server: s, limits: s.limits(), lmtp: lmtp, tls: s.serverTLS(), ctx: ctx,
 		conns: make(map[*conn]struct{}),
 		empty: make(chan struct{}),
 	}
@@ -80,7 +82,7 @@ func (r *run) admit(raw net.Conn) *conn {
 		pregreet = 0
 	}
 	var c *conn
-	c = newConn(raw, r.limits, pregreet, func() {
+	c = newConn(raw, r.limits, r.tls, pregreet, func() {
 		r.gate.leave(from)
 		r.remove(c)
 	})
@@ -139,7 +141,7 @@ func (r *run) drain() {
 	}
 	r.mu.Unlock()
 	for _, c := range left {
-		c.Close()
+		c.abort()
 	}
 }
 

@@ -128,7 +128,7 @@ func (r *run) smtpServer() *smtp.Server {
 	srv := smtp.NewServer(smtp.BackendFunc(r.newSession))
 	srv.LMTP = r.lmtp
 	srv.Domain = r.server.hostname()
-	srv.TLSConfig = r.server.serverTLS()
+	srv.TLSConfig = r.tls // to be offered; conn does it
 	srv.MaxRecipients = r.limits.Recipients
 	srv.MaxMessageBytes = r.limits.MessageBytes
 	srv.MaxLineLength = r.limits.DataLine

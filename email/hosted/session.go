@@ -1,7 +1,6 @@
 package hosted
 
 import (
-	"crypto/tls"
 	"io"
 	"net/netip"
 	"strings"
@@ -14,13 +13,12 @@ import (
 	"github.com/anteroom/anteroom/channel"
 )
 
-// session is what go-smtp asks. It is made at EHLO, and anew after STARTTLS.
+// session is what go-smtp asks. It is made at the first EHLO.
 type session struct {
 	run    *run
 	smtp   *smtp.Conn
 	conn   *conn
 	remote netip.Addr
-	tls    bool
 
 	// Known to the goroutine of the connection alone.
 	messages int
@@ -29,7 +27,6 @@ type session struct {
 	mu       sync.Mutex
 	tx       *transaction
 	chunking bool // a message comes in chunks and has not ended
-	dead     bool // nothing more is taken on this connection
 }
 
 // transaction is one envelope. Its fields do not change once data comes.
@@ -44,32 +41,24 @@ type recipient struct {
 }
 
 func (r *run) newSession(c *smtp.Conn) (smtp.Session, error) {
-	over := c.Conn()
-	under := over
-	t, sealed := over.(*tls.Conn)
-	if sealed {
-		under = t.NetConn()
-	}
-	w, ok := under.(*conn)
+	w, ok := c.Conn().(*conn)
 	if !ok {
 		return nil, replyTryLater()
 	}
-	w.hello()
-	return &session{run: r, smtp: c, conn: w, remote: remoteIP(w.RemoteAddr()), tls: sealed}, nil
+	return &session{run: r, smtp: c, conn: w, remote: remoteIP(w.RemoteAddr())}, nil
 }
 
 // Mail begins a transaction. The null path is an address like any other.
 func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	s.mu.Lock()
-	open, dead := s.tx != nil, s.dead
+	open := s.tx != nil
 	s.mu.Unlock()
+	sealed, helloed := s.conn.state()
 	switch {
-	case open:
-		return replySequence() // RFC 5321 section 4.1.4
-	case dead:
-		return replyStopping()
+	case open || !helloed:
+		return replySequence() // RFC 5321 section 4.1.4, RFC 3207 section 4.2
 	case !s.run.lmtp && s.run.limits.Messages > 0 && s.messages >= s.run.limits.Messages:
-		s.finish()
+		s.conn.finish()
 		return replyTooManyMessages()
 	case from != "" && !plausible(from):
 		return replyBadSender()
@@ -78,7 +67,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	}
 	env := channel.Envelope{
 		From: from, Known: true, NullPath: from == "",
-		Helo: printable(s.smtp.Hostname()), TLS: s.tls,
+		Helo: printable(s.smtp.Hostname()), TLS: sealed,
 		Transport: s.run.transport(),
 		SMTPUTF8:  opts != nil && opts.UTF8,
 	}
@@ -95,11 +84,9 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 // relayed, and nothing is accepted that would have to be bounced.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.mu.Lock()
-	tx, dead := s.tx, s.dead
+	tx := s.tx
 	s.mu.Unlock()
 	switch {
-	case dead:
-		return replyStopping()
 	case tx == nil:
 		return replySequence()
 	case !plausible(to):
@@ -134,21 +121,13 @@ func (s *session) refuse() error {
 	if l.Unknown > 0 && s.unknown >= l.Unknown {
 		s.run.gate.shun(network(s.remote))
 		s.run.server.log().Info("hosted: too many unknown recipients", "remote", s.remote.String())
-		s.finish()
+		s.conn.finish()
 		return replyTooManyUnknown()
 	}
 	if d := l.slowness(s.unknown); d > 0 {
 		s.run.pause(d)
 	}
 	return replyUnknown()
-}
-
-// finish ends the connection after the answer that is being given.
-func (s *session) finish() {
-	s.mu.Lock()
-	s.dead = true
-	s.mu.Unlock()
-	s.conn.finish()
 }
 
 // Reset ends the transaction; go-smtp calls it after each message too.
@@ -161,7 +140,7 @@ func (s *session) Reset() {
 	chunking := s.chunking
 	s.mu.Unlock()
 	if chunking {
-		s.finish()
+		s.conn.finish()
 	}
 	s.conn.end()
 }
@@ -233,7 +212,7 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 	s.chunking = chunked && tx != nil
 	s.mu.Unlock()
 	if tx == nil || len(tx.rcpts) == 0 {
-		s.finish() // chunks that were reset before they came here
+		s.conn.finish() // chunks that were reset before they came here
 		return nil, replySequence()
 	}
 	if !s.run.beginDelivery() {
@@ -247,7 +226,8 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 		s.chunking = false
 		s.mu.Unlock()
 	}
-	if err == nil && !s.whole(chunked) {
+	if err == nil && s.conn.broken() {
+		// The end of the stream within the last chunk looks like its end.
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
@@ -257,21 +237,6 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 		return nil, fail
 	}
 	return d, nil
-}
-
-// whole reports whether the message that was read to its end is complete: the
-// end of the stream within the last chunk of BDAT looks like the chunk's end.
-func (s *session) whole(chunked bool) bool {
-	if !chunked {
-		return !s.conn.broken()
-	}
-	ended, spent := s.conn.cut(s.smtp.Conn())
-	if spent {
-		// The byte that was read is missing from the command after the
-		// message, so that none may be obeyed.
-		s.finish()
-	}
-	return !ended
 }
 
 // plausible reports whether an address of an envelope can be used: go-smtp lets

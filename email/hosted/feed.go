@@ -1,0 +1,219 @@
+package hosted
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// unit is what go-smtp is being fed.
+type unit int
+
+const (
+	unitLine unit = iota // one command line
+	unitChunk
+	unitData
+)
+
+// feed is how far it has been fed.
+type feed struct {
+	unit unit
+	line []byte  // what is left of a command line
+	left int64   // what is left of a chunk
+	dots dotScan // where a message is
+}
+
+// Read returns bytes of one command line, one chunk or one message, never
+// beyond, so that go-smtp holds no command that it has not obeyed yet.
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.ready(); err != nil || len(p) == 0 {
+		return 0, err
+	}
+	f := &c.feed
+	switch f.unit {
+	case unitChunk:
+		n, err := c.in.Read(p[:min(int64(len(p)), f.left)])
+		if f.left -= int64(n); f.left == 0 {
+			f.unit = unitLine
+		}
+		return n, err
+	case unitData:
+		if _, err := c.in.Peek(1); err != nil {
+			return 0, err
+		}
+		block, _ := c.in.Peek(min(len(p), c.in.Buffered()))
+		n, ended := f.dots.scan(block)
+		if ended {
+			f.unit = unitLine
+		}
+		copy(p, block[:n])
+		_, err := c.in.Discard(n)
+		return n, err
+	}
+	if len(f.line) == 0 {
+		if err := c.nextLine(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, f.line)
+	if f.line = f.line[n:]; len(f.line) == 0 && f.left > 0 {
+		f.unit = unitChunk
+	}
+	return n, nil
+}
+
+// nextLine reads a command line and looks at those that concern the connection.
+func (c *conn) nextLine() error {
+	for {
+		line, err := c.readLine()
+		if err != nil {
+			return err
+		}
+		c.feed.line = line
+		// As go-smtp tells commands apart.
+		upper := strings.ToUpper(string(line[:min(len(line), 16)]))
+		switch {
+		case strings.HasPrefix(upper, "STARTTLS") && c.tlsConfig != nil:
+			if err := c.startTLS(); err != nil {
+				return err
+			}
+			continue
+		case strings.HasPrefix(upper, "EHLO "), strings.HasPrefix(upper, "HELO "), strings.HasPrefix(upper, "LHLO "):
+			c.hello()
+		case strings.HasPrefix(upper, "BDAT "):
+			size, last, ok := parseChunk(string(line))
+			if ok && size == 0 && !last {
+				// go-smtp begins to take the message in beside the next
+				// commands, and mixes up their results.
+				return c.refuse(errEmptyChunk)
+			}
+			c.feed.left = size
+		}
+		return nil
+	}
+}
+
+// readLine returns the next line, good until the read after it.
+func (c *conn) readLine() ([]byte, error) {
+	for seen := 0; ; {
+		if _, err := c.in.Peek(seen + 1); err != nil {
+			return nil, err
+		}
+		got, _ := c.in.Peek(c.in.Buffered())
+		if i := bytes.IndexByte(got[seen:], '\n'); i >= 0 && seen+i < c.limits.CommandLine {
+			_, err := c.in.Discard(seen + i + 1)
+			return got[:seen+i+1], err
+		}
+		if seen = len(got); seen >= c.limits.CommandLine {
+			return nil, c.refuse(smtp.ErrTooLongLine)
+		}
+	}
+}
+
+func (c *conn) refuse(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail(err)
+	c.linger = true
+	return c.err
+}
+
+// parseChunk reads a BDAT command the way go-smtp does. It reports false, and no
+// size, for one after which no chunk follows.
+func parseChunk(line string) (size int64, last, ok bool) {
+	args := strings.Fields(strings.TrimRight(line, "\r\n")[len("BDAT "):])
+	if len(args) == 0 || len(args) > 2 || len(args) == 2 && !strings.EqualFold(args[1], "LAST") {
+		return 0, false, false
+	}
+	n, err := strconv.ParseUint(args[0], 10, 32)
+	if err != nil {
+		return 0, false, false
+	}
+	return int64(n), len(args) == 2, true
+}
+
+// startTLS answers STARTTLS (RFC 3207) in go-smtp's place, since this must stand
+// above TLS. What was sent in clear text after the command is dropped, and EHLO
+// must be said again.
+func (c *conn) startTLS() error {
+	c.mu.Lock()
+	refused := c.sealed || c.busy
+	c.replies++
+	c.mu.Unlock()
+	if refused {
+		_, err := c.put([]byte("503 5.5.1 STARTTLS is not possible now\r\n"))
+		if err == nil {
+			err = c.ready()
+		}
+		return err
+	}
+	c.in.Reset(source{c})
+	if _, err := c.put([]byte("220 2.0.0 Ready to start TLS\r\n")); err != nil {
+		return c.refuse(err)
+	}
+	c.mu.Lock()
+	c.Conn.SetDeadline(earlier(time.Now().Add(c.limits.Hello), c.lifetime))
+	if c.stopping {
+		c.Conn.SetReadDeadline(time.Unix(1, 0))
+	}
+	c.mu.Unlock()
+	t := tls.Server(c.Conn, c.tlsConfig)
+	if err := t.Handshake(); err != nil {
+		return c.refuse(io.EOF) // clear text can no longer be spoken
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.top, c.sealed, c.helloed = t, true, false
+	c.phase, c.until = phaseGreeting, time.Now().Add(c.limits.Hello)
+	return c.err
+}
+
+// dotScan finds the end of a message: CRLF, dot, CRLF (RFC 5321 section 4.1.1.4),
+// with the states of go-smtp's reader.
+type dotScan int
+
+const (
+	scanBegin dotScan = iota // of a line
+	scanDot
+	scanDotCR
+	scanCR
+	scanText
+)
+
+// scan returns how much of p belongs to the message, and whether it ends there.
+func (s *dotScan) scan(p []byte) (n int, ended bool) {
+	for n < len(p) {
+		if *s == scanText {
+			i := bytes.IndexByte(p[n:], '\r')
+			if i < 0 {
+				return len(p), false
+			}
+			n += i + 1
+			*s = scanCR
+			continue
+		}
+		b := p[n]
+		n++
+		switch {
+		case *s == scanBegin && b == '.':
+			*s = scanDot
+		case *s == scanBegin && b == '\r':
+			*s = scanCR
+		case *s == scanDot && b == '\r':
+			*s = scanDotCR
+		case *s == scanDotCR && b == '\n':
+			*s = scanBegin
+			return n, true
+		case *s == scanCR && b == '\n':
+			*s = scanBegin
+		default:
+			*s = scanText
+		}
+	}
+	return n, false
+}
