@@ -222,6 +222,7 @@ func (h *host) serve(ctx context.Context, ready func() error) error {
 		_ = httpServer.Close()
 	}
 	running.Wait()
+	h.server.background.Wait()
 	stopDesk()
 	err := <-deskDone
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {

@@ -25,6 +25,8 @@ type server struct {
 	logins *logins
 	pages  *pages
 
+	background sync.WaitGroup // what else runs, and ends with the host
+
 	streams    chan struct{} // one slot for each live stream of events
 	stopped    chan struct{} // closed when the program ends
 	stopOnce   sync.Once
