@@ -107,7 +107,7 @@ func groupName(s string) bool {
 
 // maxQuoted is the longest quoted string or comment of an address in bytes. What
 // is never closed must not cost a look at all the rest each time.
-const maxQuoted = 4 << 10
+const maxQuoted = 1 << 10
 
 // closing returns the index of the quote that closes the one at i, or -1.
 func closing(s string, i int, q byte) int {

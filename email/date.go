@@ -26,6 +26,10 @@ func parseDate(s string) time.Time {
 		return time.Time{}
 	}
 	if t, err := mail.ParseDate(s); err == nil {
+		if name, off := t.Zone(); off == 0 && name != "" {
+			// The standard library knows no zone by name but UTC.
+			t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, zoneOf(name))
+		}
 		return plausible(t)
 	}
 	if i := strings.IndexByte(s, '('); i > 0 {

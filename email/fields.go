@@ -170,8 +170,7 @@ func (h *headerReader) lookahead(n int) [][]byte {
 func (h *headerReader) blankThenField() bool {
 	for _, l := range h.lookahead(3) {
 		if len(l) > 0 {
-			_, _, ok := cutField(l)
-			return ok && knownField(l)
+			return knownField(l)
 		}
 	}
 	return false
@@ -183,8 +182,10 @@ func (h *headerReader) headerFollows() bool {
 	if len(next) == 0 {
 		return false
 	}
-	_, _, ok := cutField(next[0])
-	return ok && knownField(next[0])
+	if n := len(h.fields); h.open && n > 0 && len(bytes.TrimSpace(h.fields[n-1].value)) == 0 && len(next[0]) > 0 && (next[0][0] == ' ' || next[0][0] == '\t') {
+		return true // the value of the last field is still to come
+	}
+	return knownField(next[0])
 }
 
 // bodyBegins decides whether the bad line is the first of the body. A single one

@@ -156,7 +156,7 @@ func attributionAbove(lines []textLine, i int) int {
 	for j >= 0 && strings.TrimSpace(lines[j].text) == "" && i-j < 3 {
 		j--
 	}
-	if j > 0 && i-j <= 2 && endsLikeAttribution(lines[j].text) {
+	if j > 0 && i-j <= 2 && (endsLikeAttribution(lines[j].text) || matchesAttribution(plainLine(lines[j].text))) {
 		return j
 	}
 	return i
@@ -203,9 +203,10 @@ func forwardWithin(lines []textLine) bool {
 	return false
 }
 
-// plainLine is a line without the asterisks of bold text and outer blanks.
+// plainLine is a line without the asterisks of bold text and outer blanks, and
+// with plain blanks.
 func plainLine(s string) string {
-	return strings.TrimSpace(strings.ReplaceAll(s, "*", ""))
+	return strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(s, "*", ""), "\u00a0", " "))
 }
 
 func trimLines(lines []textLine) []textLine {

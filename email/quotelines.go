@@ -120,6 +120,20 @@ func isAttribution(s string) (sure, ok bool) {
 	return false, false
 }
 
+// matchesAttribution is isAttribution for a line right above a quote, which need
+// not say when or who.
+func matchesAttribution(s string) bool {
+	if len(s) > 400 {
+		return false
+	}
+	for _, re := range attributions {
+		if re.MatchString(s) {
+			return true
+		}
+	}
+	return false
+}
+
 // original matches the lines above a quoted mail by Outlook and its kin.
 var original = regexp.MustCompile(`(?i)^[-_=]{2,}\s*(original message|reply message|original appointment|mensagem original|mensaje original|message d'origine|message original|messaggio originale|ursprüngliche nachricht|originalnachricht|original-nachricht|oorspronkelijk bericht|ursprungligt meddelande|oprindelig meddelelse|opprinnelig melding|alkuperäinen viesti|pôvodná správa|původní zpráva|původní e-mail|oryginalna wiadomość|wiadomość oryginalna|исходное сообщение|оригинальное сообщение|orijinal mesaj|thư gốc|tin nhắn gốc|thư ban đầu|nội dung gốc|pesan asli|原始邮件|原始郵件|邮件原件|元のメッセージ|원본 메시지|원본 메일|mesaj original|eredeti üzenet)\s*[-_=]{2,}`)
 
@@ -159,7 +173,7 @@ func labelled(s string) (field, value string, ok bool) {
 	if i <= 0 || i > 40 {
 		return "", "", false
 	}
-	field, ok = headerLabels[strings.ToLower(strings.TrimSpace(strings.ReplaceAll(s[:i], "\u00a0", " ")))]
+	field, ok = headerLabels[strings.ToLower(strings.TrimSpace(s[:i]))]
 	if !ok {
 		return "", "", false
 	}

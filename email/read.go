@@ -39,6 +39,8 @@ type reading struct {
 	top  rawHeader
 	hint string // charset of raw 8-bit headers
 	html []textLine
+	// derived says that Text was made from the HTML.
+	derived bool
 }
 
 // step runs one step. A panic must never lose a mail: it becomes a defect.
@@ -182,6 +184,7 @@ func (r *reading) body() {
 		r.html = htmlLines(m.HTML)
 		if strings.TrimSpace(m.Text) == "" {
 			m.Text = textOf(r.html)
+			r.derived = true
 		}
 	}
 	for _, p := range b.files {
@@ -223,10 +226,13 @@ func markInline(m *Mail) {
 func (r *reading) newText() {
 	m := r.m
 	forward := forwardSubject.MatchString(m.Subject)
-	lines, cut := splitNew(linesOf(m.Text), forward)
-	if !cut && r.html != nil {
+	var lines []textLine
+	var cut bool
+	if r.derived {
+		lines, cut = splitNew(r.html, forward)
+	} else if lines, cut = splitNew(linesOf(m.Text), forward); !cut && r.html != nil {
 		// Mail programs mark in HTML what the text may not show.
-		if h, ok := splitNew(r.html, forward); ok || sameText(r.html, m.Text) {
+		if h, ok := splitNew(r.html, forward); ok {
 			lines, cut = h, ok
 		}
 	}
@@ -241,9 +247,6 @@ func (r *reading) newText() {
 		m.Signature = textOf(sig)
 	}
 }
-
-// sameText reports whether the text was made from these lines.
-func sameText(lines []textLine, text string) bool { return textOf(lines) == text }
 
 // walk calls f for each leaf.
 func (r *reading) walk(f func(*part)) {
