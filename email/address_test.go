@@ -101,7 +101,7 @@ func TestAddressListsAreReadLeniently(t *testing.T) {
 func TestHostileAddressListsAreCheap(t *testing.T) {
 	t.Parallel()
 	for _, unit := range []string{"(", `"\`, "<@", "=?a?q?", `"`, "(\\", "a<", ":,", "=?utf-8?b?"} {
-		m := read(t, "To: "+strings.Repeat(unit, 200_000/len(unit))+"\r\nSubject: "+strings.Repeat(unit, 20_000)+"\r\n\r\n")
+		m := read(t, "To: "+strings.Repeat(unit, 60_000/len(unit))+"\r\nSubject: "+strings.Repeat(unit, 6_000)+"\r\n\r\n")
 		require.LessOrEqual(t, len(m.To), email.MaxParties)
 	}
 }

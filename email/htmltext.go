@@ -99,14 +99,6 @@ func htmlLines(s string) []textLine {
 	}
 }
 
-func voidElement(a atom.Atom) bool {
-	switch a {
-	case atom.Br, atom.Img, atom.Hr, atom.Input, atom.Meta, atom.Link, atom.Area, atom.Base, atom.Col, atom.Embed, atom.Source, atom.Track, atom.Wbr, atom.Param:
-		return true
-	}
-	return false
-}
-
 // start handles an opening tag.
 func (w *textWriter) start(t html.Token) {
 	if w.skip > 0 {
@@ -197,16 +189,6 @@ func (w *textWriter) push(e htmlElement) {
 	if e.skip {
 		w.skip = len(w.open)
 	}
-}
-
-// isContainer reports whether elements of the tag nest, so that the end tag of
-// a marked one must be told from those inside it.
-func isContainer(a atom.Atom) bool {
-	switch a {
-	case atom.Div, atom.Span, atom.Blockquote, atom.Table, atom.Td, atom.Tr, atom.Section, atom.Pre, atom.P:
-		return true
-	}
-	return false
 }
 
 // end handles a closing tag.
@@ -411,12 +393,4 @@ func (w *textWriter) trimmed() []textLine {
 		out = out[:len(out)-1]
 	}
 	return slices.Clip(out)
-}
-
-func isBlock(a atom.Atom) bool {
-	switch a {
-	case atom.Div, atom.Tr, atom.Section, atom.Article, atom.Header, atom.Footer, atom.Address, atom.Center, atom.Dt, atom.Dd, atom.Fieldset, atom.Form, atom.Main, atom.Nav, atom.Aside, atom.Figure, atom.Caption, atom.Body, atom.Thead, atom.Tbody:
-		return true
-	}
-	return false
 }

@@ -111,8 +111,8 @@ func message(m *Mail, c Context) *channel.Message {
 		Automatic:  m.Automatic, Quiet: m.Quiet,
 		Defects: m.Defects, Received: c.Envelope,
 	}
-	if m.NewTextUnsigned != m.Text {
-		msg.NewText = m.NewTextUnsigned
+	if m.NewText != m.Text {
+		msg.NewText = m.NewText
 	}
 	for _, a := range m.Attachments {
 		msg.Attachments = append(msg.Attachments, a.Attachment)

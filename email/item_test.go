@@ -42,7 +42,7 @@ func TestItemOfAPlainMail(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2024, 11, 4, 3, 31, 0, 0, time.UTC)
 	env := channel.Envelope{From: "ann@example.com", To: "support@help.example", Known: true}
-	it := itemOf(t, plainHeader+"\r\nHello\r\n\r\n-- \r\nAnn\r\n", email.Context{Channel: "c", Via: "v", ViaInferred: true, Own: ours, Key: "k", At: at, Imported: true, Envelope: env})
+	it := itemOf(t, plainHeader+"\r\nHello\r\n\r\nOn Mon, 4 Nov 2024, X wrote:\r\n> a\r\n", email.Context{Channel: "c", Via: "v", ViaInferred: true, Own: ours, Key: "k", At: at, Imported: true, Envelope: env})
 	require.Equal(t, channel.ID("v"), it.Via)
 	require.True(t, it.ViaInferred && it.Imported)
 	require.Equal(t, at, it.At)
@@ -52,7 +52,7 @@ func TestItemOfAPlainMail(t *testing.T) {
 	msg := it.Message
 	require.Equal(t, channel.Party{Name: "Ann", Address: "ann@example.com"}, msg.From)
 	require.Equal(t, "m@example.com", msg.ExternalID)
-	require.Equal(t, "Hello\n\n-- \nAnn", msg.Text)
+	require.Equal(t, "Hello\n\nOn Mon, 4 Nov 2024, X wrote:\n> a", msg.Text)
 	require.Equal(t, "Hello", msg.NewText)
 	require.Equal(t, env, msg.Received)
 	require.Empty(t, msg.Quiet)
