@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -63,11 +64,11 @@ func openConn(ctx context.Context, db *sql.DB, o options) (*conn, error) {
 	} {
 		var got string
 		if _, err := c.one("PRAGMA "+want.pragma, nil, &got); err != nil {
-			c.close()
+			c.discard()
 			return nil, err
 		}
 		if got != want.value {
-			c.close()
+			c.discard()
 			return nil, fmt.Errorf("pragma %s is %s, want %s", want.pragma, got, want.value)
 		}
 	}
@@ -78,6 +79,13 @@ func openConn(ctx context.Context, db *sql.DB, o options) (*conn, error) {
 func (c *conn) close() error {
 	c.forget()
 	return c.c.Close()
+}
+
+// discard closes the connection for good.
+func (c *conn) discard() {
+	c.forget()
+	_ = c.c.Raw(func(any) error { return driver.ErrBadConn })
+	_ = c.c.Close()
 }
 
 func (c *conn) forget() {

@@ -153,8 +153,13 @@ func (b *Backend) read(ctx context.Context, f func(c *conn) error) error {
 		c = opened
 	}
 	err := f(c)
-	if ctx.Err() != nil && err != nil {
-		return ctx.Err()
+	if err != nil {
+		// It may have been left in any state.
+		c.discard()
+		c = nil
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
 	return err
 }

@@ -176,7 +176,7 @@ func refused(err error) bool {
 // in the requests' err. They count only once the transaction is durable, since
 // they may rest on what another request has written.
 func (w *writer) transaction(batch []*request) error {
-	if _, err := w.c.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(); err != nil {
 		return err
 	}
 	t := &tx{conn: w.c, portals: map[string]*portalState{}}
@@ -188,6 +188,19 @@ func (w *writer) transaction(batch []*request) error {
 	}
 	// This fails if SQLite has rolled back by itself, and that is fine.
 	_, _ = w.c.exec("ROLLBACK")
+	return err
+}
+
+// begin begins a transaction, also if the one before could not be ended.
+func (w *writer) begin() error {
+	_, err := w.c.exec("BEGIN IMMEDIATE")
+	if err == nil {
+		return nil
+	}
+	if _, end := w.c.exec("ROLLBACK"); end != nil {
+		return err // there was none
+	}
+	_, err = w.c.exec("BEGIN IMMEDIATE")
 	return err
 }
 

@@ -255,6 +255,35 @@ func TestTheStatementCacheIsBounded(t *testing.T) {
 	}))
 }
 
+func TestATransactionThatWasLeftOpenIsEnded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.writer.c.exec("BEGIN")
+	require.NoError(t, err)
+	require.NoError(t, commit(t.Context(), b, "a"))
+	require.NoError(t, b.read(t.Context(), func(c *conn) error {
+		_, err := c.exec("BEGIN")
+		return err
+	}))
+	for range 2 { // the first one meets the open transaction, and ends its connection
+		_, err = b.Portal("main").Snapshot(t.Context(), ticket.Want{})
+	}
+	require.NoError(t, err)
+}
+
+func TestAReadThatIsCancelledLeavesAUsableStore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, commit(t.Context(), b, "a"))
+	ctx, cancel := context.WithCancel(t.Context())
+	err := b.read(ctx, func(c *conn) error {
+		endless := "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+		return c.each(ctx, endless, nil, func(func(...any) error) error { cancel(); return nil })
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.True(t, exists(t, b, "a"))
+}
+
 func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"", ":memory:", filepath.Join(t.TempDir(), "no", "folder.db"), t.TempDir()} {
