@@ -33,8 +33,11 @@ func newPages(s *server) (*pages, error) {
 		"initial": initial,
 		"human":   func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 		"bytes":   humanBytes,
-		"list":    func(v ...string) []string { return v },
-		"lines":   func(s string) string { return strings.TrimSpace(s) },
+		"trouble": func(state string) bool {
+			return state == string(ticket.StateFailed) || state == string(ticket.StateBounced) || state == string(ticket.StateUncertain) || state == string(ticket.StatePending)
+		},
+		"list":  func(v ...string) []string { return v },
+		"lines": func(s string) string { return strings.TrimSpace(s) },
 	}
 	for _, name := range []string{"signin", "inbox", "ticket", "channels", "channel", "people", "write", "error"} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(web, "web/layout.html", "web/"+name+".html")

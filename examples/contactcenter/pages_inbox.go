@@ -72,6 +72,61 @@ func (s *server) names(ctx context.Context) (names, error) {
 	return n, nil
 }
 
+// Story tells an event of a ticket to people; empty for what they need not know.
+func (n names) Story(e eventJSON) string {
+	by := func(passive, active string) string {
+		if e.Actor.Kind == ticket.ActorAgent {
+			return n.AgentName(e.Actor.ID) + " " + active
+		}
+		return passive
+	}
+	switch ticket.EventType(e.Type) {
+	case ticket.EventTicketCreated:
+		return by("The ticket was made", "made the ticket")
+	case ticket.EventTicketReopened:
+		return "The customer's mail opened it again"
+	case ticket.EventTicketUpdated:
+		if st := e.Data["status"]; st != "" {
+			return by("The status became "+st, "set the status to "+st)
+		}
+		return by("The ticket was changed", "changed the ticket")
+	case ticket.EventAssigned:
+		return by("Given to "+n.AgentName(e.Agent), "gave it to "+n.AgentName(e.Agent))
+	case ticket.EventQueued:
+		return "It waits in " + n.QueueName(e.Data["queue"])
+	case ticket.EventMessageReceived:
+		if kind := e.Data["automatic"]; kind != "" {
+			return "Automatic mail came in: " + kind
+		}
+		return "Mail came in"
+	case ticket.EventMessageCreated:
+		if e.Data["auto"] != "" {
+			return "An automatic reply was written"
+		}
+		return by("An answer was written", "wrote an answer")
+	case ticket.EventMessageState:
+		switch st := e.Data["state"]; ticket.OutState(st) {
+		case ticket.StatePending, ticket.StateSending:
+			return ""
+		case ticket.StateCancelled:
+			return "An answer was taken back"
+		default:
+			return "A mail is " + st
+		}
+	case ticket.EventMessageEdited:
+		return by("An answer was changed", "changed an answer")
+	case ticket.EventMessageRedacted:
+		return by("A message was deleted", "deleted a message")
+	case ticket.EventNoteAdded:
+		return by("A note was added", "added a note")
+	case ticket.EventAutoReply:
+		if e.Data["outcome"] != "sent" {
+			return "No automatic reply: " + strings.ReplaceAll(e.Data["rule"], "_", " ")
+		}
+	}
+	return ""
+}
+
 type inboxData struct {
 	names
 	Tickets []ticketJSON
