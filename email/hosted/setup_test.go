@@ -160,8 +160,9 @@ func (r *rig) mailbox(local string, sink channel.Sink, forwards ...channel.Forwa
 
 func (r *rig) receive(portal string, a channel.Account, sink channel.Sink) (*box, func()) {
 	r.t.Helper()
-	reported := make(chan channel.Status, 1000)
-	ch, err := r.Open(context.Background(), a, channel.Env{Portal: portal, Report: func(s channel.Status) { reported <- s }})
+	reported := make(chan struct{})
+	begun := sync.OnceFunc(func() { close(reported) })
+	ch, err := r.Open(context.Background(), a, channel.Env{Portal: portal, Report: func(channel.Status) { begun() }})
 	require.NoError(r.t, err)
 	b := ch.(*box)
 	ctx, cancel := context.WithCancel(context.Background())
