@@ -43,7 +43,7 @@ func TestTextFromHTML(t *testing.T) {
 	} {
 		require.Equal(t, want, email.TextFromHTML(in), in)
 	}
-	require.LessOrEqual(t, len(email.TextFromHTML(strings.Repeat("<blockquote><br>", 500_000))), 3<<20)
+	require.LessOrEqual(t, len(email.TextFromHTML(strings.Repeat("<blockquote><br>", 150_000))), 3<<20)
 }
 
 func TestSanitizeHTMLKeepsWhatMailLooksLike(t *testing.T) {
@@ -146,8 +146,8 @@ func TestSanitizeHTMLOnImages(t *testing.T) {
 
 func TestSanitizeHTMLIsBounded(t *testing.T) {
 	t.Parallel()
-	got := email.SanitizeHTML(strings.Repeat("é", 3<<20), email.SanitizeOptions{})
+	got := email.SanitizeHTML(strings.Repeat("é", 1<<20+1000), email.SanitizeOptions{})
 	require.LessOrEqual(t, len(got), 2<<20)
 	requireText(t, got)
-	checkSafe(t, email.SanitizeHTML(strings.Repeat("<div>", 200_000), email.SanitizeOptions{}), false)
+	checkSafe(t, email.SanitizeHTML(strings.Repeat("<div>", 30_000), email.SanitizeOptions{}), false)
 }
