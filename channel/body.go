@@ -1,13 +1,10 @@
 package channel
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"mime/quotedprintable"
-	"strings"
 )
 
 // Body is immutable content that can be read more than once. It must stay
@@ -84,68 +81,3 @@ func (w Window) Open(raw Body) (io.ReadCloser, error) {
 		io.Closer
 	}{Decode(io.LimitReader(r, w.Length), w.Encoding), r}, nil
 }
-
-// Decode undoes a content transfer encoding (RFC 2045 section 6), leniently.
-// An unknown encoding is passed through.
-func Decode(r io.Reader, encoding string) io.Reader {
-	switch strings.ToLower(strings.TrimSpace(encoding)) {
-	case "base64":
-		return &lenientBase64{r: bufio.NewReader(r)}
-	case "quoted-printable":
-		return quotedprintable.NewReader(r)
-	}
-	return r
-}
-
-// lenientBase64 decodes base64, skipping bytes outside the alphabet and ending
-// at the padding, since list software appends footers after it.
-type lenientBase64 struct {
-	r   *bufio.Reader
-	acc uint32
-	n   int // bits in acc
-	end bool
-}
-
-func (d *lenientBase64) Read(p []byte) (int, error) {
-	out := 0
-	for out < len(p) && !d.end {
-		c, err := d.r.ReadByte()
-		if err != nil {
-			if err != io.EOF {
-				return out, err
-			}
-			d.end = true
-			break
-		}
-		if c == '=' {
-			d.end = true
-			break
-		}
-		v := base64Value[c]
-		if v == 0xff {
-			continue
-		}
-		d.acc = d.acc<<6 | uint32(v)
-		d.n += 6
-		if d.n >= 8 {
-			d.n -= 8
-			p[out] = byte(d.acc >> d.n)
-			out++
-		}
-	}
-	if out == 0 && d.end && len(p) > 0 {
-		return 0, io.EOF
-	}
-	return out, nil
-}
-
-var base64Value = func() (t [256]byte) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-	for i := range len(alphabet) {
-		t[alphabet[i]] = byte(i)
-	}
-	return t
-}()

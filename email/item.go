@@ -107,7 +107,7 @@ func message(m *Mail, c Context) *channel.Message {
 		From: author(m, c.Own), ReplyTo: m.ReplyTo, To: m.To, Cc: m.Cc,
 		Subject: m.Subject, Text: m.Text, HTML: m.HTML,
 		ExternalID: m.MessageID,
-		Evidence:   channel.Evidence{Tokens: tokens(m, c.Envelope), IDs: evidenceIDs(m)},
+		Evidence:   channel.Evidence{Self: tokenOf(m.MessageID), Tokens: tokens(m, c.Envelope), IDs: evidenceIDs(m)},
 		Automatic:  m.Automatic, Quiet: m.Quiet,
 		Defects: m.Defects, Received: c.Envelope,
 	}

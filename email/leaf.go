@@ -135,12 +135,7 @@ func (s *splitter) readLeaf(p *part, r *leafReader) {
 	case strings.HasPrefix(p.typ, "message/") || p.typ == "text/rfc822-headers":
 		head = maxEnclosed
 	}
-	var decoded io.Reader
-	if keep > 0 && enc == "quoted-printable" {
-		decoded = newQuotedReader(r)
-	} else {
-		decoded = channel.Decode(r, enc)
-	}
+	decoded := channel.Decode(r, enc)
 	d := newDigest(l, strings.HasPrefix(p.typ, "text/") || enc != "base64", max(keep, head))
 	if _, err := io.Copy(d, decoded); err != nil && s.lines.err == nil {
 		s.defect("broken " + enc + ": read up to the error")

@@ -240,8 +240,10 @@ type Message struct {
 	Attempts    int                  `json:"attempts,omitempty"`
 	SentAt      time.Time            `json:"sent_at,omitzero"`
 
-	// Search is the folded text to index; see [Fold]. Stores index it when
-	// the message is inserted or redacted, and need not give it back.
+	// Search is the folded text to index; see [Fold]. Stores index it when the
+	// message is inserted, when it is not empty, and when the message is
+	// redacted (then it is empty); otherwise what was indexed stays. They need
+	// not give it back.
 	Search string `json:"-"`
 
 	// RedactedAt and RedactedBy are what remains of a deleted content.

@@ -40,8 +40,9 @@ type Store interface {
 	// both at or before Now; ordered by NotBefore, then ID. It sets Owner and
 	// LeaseUntil, adds one to Attempts and to Revision, durably, and returns
 	// the work as it now is. No two claims return the same work until the
-	// lease has expired. next is when more work of the lane may become due
-	// (the least NotBefore or LeaseUntil that is left), zero if none is left.
+	// lease has expired. next is when more work of the lane may become due:
+	// the least time at which any that this call did not return, and that is
+	// not parked, is past both NotBefore and LeaseUntil; zero if there is none.
 	Claim(ctx context.Context, c Claim) (claimed []*Work, next time.Time, err error)
 
 	// Lease takes, or renews, a named lease for owner until the given time.
@@ -62,8 +63,8 @@ type Store interface {
 	Decisions(ctx context.Context, f DecisionFilter, limit int) ([]*Decision, error)
 
 	// Waiting lists what waits for an agent in a queue (WaitingSince is set),
-	// longest waiting first, ties by id: tickets, and conversations that have
-	// no ticket.
+	// longest waiting first, ties by id: tickets that are not deleted, and
+	// conversations that have no ticket.
 	Waiting(ctx context.Context, queue routing.QueueID, limit int) ([]Waiter, error)
 
 	// Ledger counts items by channel, day, disposition and cause. Empty
@@ -197,8 +198,8 @@ type Changes struct {
 	At time.Time // when it was decided; events carry their own
 
 	Claims   []KeyClaim
-	Releases []Key // keys to remove; absent ones are fine
-	Counts   []Count
+	Releases []Key   // keys to remove, before Claims; absent ones are fine
+	Counts   []Count // in order
 
 	Contacts      []*Contact
 	Conversations []*Conversation
@@ -308,7 +309,7 @@ type Order string
 // Orders. Ties are broken by id.
 const (
 	NewestFirst  Order = ""        // by id, which is by creation
-	LatestUpdate Order = "updated" // by UpdatedAt, latest first
+	LatestUpdate Order = "updated" // by UpdatedAt, latest first, the larger id first
 )
 
 // TicketFilter selects tickets; zero fields do not restrict.
