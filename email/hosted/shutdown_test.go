@@ -44,13 +44,17 @@ func TestTransactionUnderWayFinishes(t *testing.T) {
 	t.Parallel()
 	for _, chunked := range []bool{false, true} {
 		entered, goOn := make(chan struct{}), make(chan struct{})
-		sink := recorder{fail: func([]*channel.Item) error {
+		var recorder recorder
+		sink := channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
 			entered <- struct{}{}
 			<-goOn
-			return nil
-		}}
+			if err := ctx.Err(); err != nil {
+				return err // a commit must not see the end of Serve's context
+			}
+			return recorder.Accept(ctx, items...)
+		})
 		r := start(t, &Server{Limits: Limits{Grace: time.Hour}})
-		r.mailbox("support", &sink)
+		r.mailbox("support", sink)
 		committing, sending := r.hello(), r.hello()
 		committing.envelope("support@help.example")
 		if chunked {
@@ -79,7 +83,7 @@ func TestTransactionUnderWayFinishes(t *testing.T) {
 		goOn <- struct{}{}
 		sending.expect(250)
 		require.NoError(t, <-done)
-		require.Len(t, sink.got(), 2)
+		require.Len(t, recorder.got(), 2)
 	}
 }
 
