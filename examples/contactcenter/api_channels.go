@@ -107,12 +107,14 @@ func (s *server) connect(r *http.Request, in channelIn) (*ticket.Channel, error)
 	return s.settle(r, c)
 }
 
-// settle waits until a mailbox that was just made or switched on takes mail.
+// settle waits until a mailbox that was just made or changed takes mail; the
+// mailbox of a pair is opened anew when the pair is made.
 func (s *server) settle(r *http.Request, c *ticket.Channel) (*ticket.Channel, error) {
-	if c.Settings.Inactive {
-		return c, nil
+	for _, id := range []channel.ID{c.ID, c.ReceivesVia} {
+		if id != "" {
+			s.host.awaitMailbox(r.Context(), id)
+		}
 	}
-	s.host.awaitLive(r.Context(), c.ID)
 	return s.desk.Channel(r.Context(), c.ID)
 }
 

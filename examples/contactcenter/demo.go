@@ -32,6 +32,8 @@ type demo struct {
 	post  *postOffice
 	table *table
 
+	pace float64 // of all pauses
+
 	support, sales, help *ticket.Channel
 	people               map[string]*customer // by address
 
@@ -54,13 +56,13 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 	}
 	defer post.close()
 	opts.data, opts.store, opts.blobs, opts.config = dir, "memory:", "", ""
-	opts.undo, opts.relay = demoUndo, post.relay.Addr()
+	opts.undo, opts.relay = time.Duration(float64(demoUndo)*opts.demoPace), post.relay.Addr()
 	opts.http, opts.smtp = freeAddress(opts.http), freeAddress(opts.smtp)
 	h, err := openHost(ctx, opts, log)
 	if err != nil {
 		return err
 	}
-	d := &demo{desk: h.desk, store: h.store, post: post, table: newTable(stdout, h.desk)}
+	d := &demo{desk: h.desk, store: h.store, post: post, table: newTable(stdout, h.desk), pace: opts.demoPace}
 	h.server.pages.hint = "This is a demonstration: sign in as an, binh or carla with the password " + demoPassword + "."
 	if err := d.setUp(ctx, opts.domain, h); err != nil {
 		h.close()
@@ -141,7 +143,7 @@ func (d *demo) setUp(ctx context.Context, domain string, h *host) error {
 	d.help, err = d.desk.Connect(ctx, account.Account{
 		Address: shopAddress, Name: "Vinashop", Password: shopPassword, ForwardedTo: d.support.ID,
 		SMTP: account.Server{Host: d.post.submission.Host(), Port: d.post.submission.Port(), Security: account.None},
-	}, ticket.Settings{Undo: demoUndo, Signatures: ticket.Signatures{CommonOn: true, Common: channel.Signature{Text: "Vinashop · " + shopAddress}}})
+	}, ticket.Settings{Signatures: ticket.Signatures{CommonOn: true, Common: channel.Signature{Text: "Vinashop · " + shopAddress}}})
 	if err != nil {
 		return err
 	}
@@ -169,7 +171,7 @@ func (d *demo) think(ctx context.Context, after time.Duration, f func()) {
 	d.busy++
 	d.mu.Unlock()
 	d.playing.Go(func() {
-		if pause(ctx, after) {
+		if d.pause(ctx, after) {
 			f()
 		}
 		d.mu.Lock()
@@ -194,6 +196,11 @@ func (d *demo) settle(ctx context.Context) {
 		}
 		quiet++
 	}
+}
+
+// pause waits at the demo's pace.
+func (d *demo) pause(ctx context.Context, after time.Duration) bool {
+	return pause(ctx, time.Duration(float64(after)*d.pace))
 }
 
 // pause reports false if ctx ended first.

@@ -49,7 +49,7 @@ func (d *demo) script(ctx context.Context) {
 		{1500 * time.Millisecond, func() { d.solveAndReturn(ctx) }},
 	}
 	for _, s := range steps {
-		if !pause(ctx, s.after) {
+		if !d.pause(ctx, s.after) {
 			return
 		}
 		s.do()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,31 +40,35 @@ type host struct {
 
 // openHost opens the store, makes the engine and listens. Nothing runs yet; if
 // it fails, nothing stays open.
-func openHost(ctx context.Context, opts options, log *slog.Logger) (h *host, err error) {
-	h = &host{opts: opts, log: log}
-	defer func() {
-		if err != nil {
-			h.close()
-		}
-	}()
+func openHost(ctx context.Context, opts options, log *slog.Logger) (*host, error) {
+	h := &host{opts: opts, log: log}
+	if err := h.open(ctx); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *host) open(ctx context.Context) error {
+	opts, log := h.opts, h.log
 	if err := os.MkdirAll(opts.data, 0o700); err != nil {
-		return nil, fmt.Errorf("make data folder: %w", err)
+		return fmt.Errorf("make data folder: %w", err)
 	}
 	key, err := loadKey(opts.key, opts.data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if h.token, err = loadToken(opts.token, opts.data); err != nil {
-		return nil, err
+		return err
 	}
 	if opts.tlsCert != "" {
 		if h.certs, err = openCertificates(opts.tlsCert, opts.tlsKey, log); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	backend, blobs, err := openStore(opts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h.backend, h.store = backend, backend.Portal(opts.portal)
 	h.mx = &hosted.Server{Domain: opts.domain, Limits: peerLimits(opts.smtp), Log: log}
@@ -83,20 +88,20 @@ func openHost(ctx context.Context, opts options, log *slog.Logger) (h *host, err
 	}
 	h.desk, err = ticket.New(cfg)
 	if errors.Is(err, ticket.ErrWrongKey) {
-		return nil, errors.New("the key (ANTEROOM_KEY, or the file in -data) is not the one that sealed this store's secrets")
+		return errors.New("the key (ANTEROOM_KEY, or the file in -data) is not the one that sealed this store's secrets")
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if h.server, err = newServer(h, key); err != nil {
-		return nil, err
+		return err
 	}
 	if opts.config != "" {
 		if err := ensureConfig(ctx, h.desk, h.server.logins, opts); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return h, h.listen(ctx)
+	return h.listen(ctx)
 }
 
 // peerLimits are those of strangers on the Internet, except where the mail
@@ -239,18 +244,22 @@ func (h *host) awaitReceiving(ctx context.Context) {
 		return
 	}
 	for _, c := range channels {
-		h.awaitLive(ctx, c.ID)
+		h.awaitMailbox(ctx, c.ID)
 	}
 }
 
-func (h *host) awaitLive(ctx context.Context, id channel.ID) {
+func (h *host) awaitMailbox(ctx context.Context, id channel.ID) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		c, err := h.desk.Channel(ctx, id)
-		if err != nil || c.Kind != hosted.Kind || c.Status.State != channel.StateConnecting {
+		if err != nil || c.Kind != hosted.Kind || c.Settings.Inactive {
+			return
+		}
+		findings, err := h.desk.Check(ctx, id)
+		if err != nil || slices.ContainsFunc(findings, takesMail) {
 			return
 		}
 		select {
@@ -259,4 +268,9 @@ func (h *host) awaitLive(ctx context.Context, id channel.ID) {
 		case <-tick.C:
 		}
 	}
+}
+
+// takesMail is what a mailbox finds of itself when it takes mail.
+func takesMail(f channel.Finding) bool {
+	return f.Code == "mailbox" && f.Severity == channel.SeverityOK
 }
