@@ -69,11 +69,11 @@ func (d *delivery) deliver(each bool) []*smtp.SMTPError {
 	}
 	mail, err := email.Read(&d.spool)
 	if err != nil {
-		d.log("hosted: message could not be read back", "error", err)
+		d.log(slog.LevelWarn, "hosted: message could not be read back", "error", err)
 		return fail(replyTryLater())
 	}
 	if mail.Received >= d.session.run.limits.Received {
-		d.log("hosted: mail loop refused")
+		d.log(slog.LevelInfo, "hosted: mail loop refused")
 		return fail(replyLoop())
 	}
 	var open []*parcel
@@ -162,7 +162,7 @@ func (d *delivery) commit(mail *email.Mail, group []*parcel) (err error) {
 			err = fmt.Errorf("hosted: sink panicked: %s", panicText(p))
 		}
 		if err != nil {
-			d.log("hosted: message not accepted", "portal", group[0].portal, "error", err)
+			d.log(slog.LevelWarn, "hosted: message not accepted", "portal", group[0].portal, "error", err)
 		}
 	}()
 	items := make([]*channel.Item, len(group))
@@ -180,9 +180,9 @@ func (d *delivery) commit(mail *email.Mail, group []*parcel) (err error) {
 	return nil
 }
 
-func (d *delivery) log(text string, args ...any) {
+func (d *delivery) log(level slog.Level, text string, args ...any) {
 	args = append(args, "id", d.id, "remote", d.tx.envelope.RemoteIP, "bytes", d.spool.Size())
-	d.session.run.server.log().Warn(text, args...)
+	d.session.run.server.log().Log(d.session.run.work, level, text, args...)
 }
 
 // same reports whether two sinks are one. Sinks that cannot be compared, such as

@@ -1,10 +1,13 @@
 package hosted
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -229,4 +232,40 @@ func TestLargeMailIsSpooledAndReadMoreThanOnce(t *testing.T) {
 		require.Equal(t, raw, got[len(got)-1].raw)
 	}
 	require.EqualValues(t, 4, reads.Load())
+}
+
+func TestLogHoldsNoAddressAndNoContent(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	r := start(t, &Server{
+		Log:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Limits: Limits{MessageBytes: 5000, UnknownDelay: -1},
+	})
+	r.mailbox("support", &recorder{})
+	r.mailbox("down", &recorder{fail: func([]*channel.Item) error { return errors.New("store is down") }}, acme)
+	p := r.hello()
+	p.mail(msg("1"), "support@help.example")
+	p.mail(msg("2"), "down@help.example")
+	p.mail(msg("3")+strings.Repeat("Private words.\r\n", 500), "support@help.example")
+	p.do("MAIL FROM:<jane@customer.example>", 250)
+	p.do("RCPT TO:<private@help.example>", 550)
+	p.send("DATA with content\r\n")
+	require.NoError(t, r.stop())
+	got := log.String()
+	require.Contains(t, got, "store is down")
+	require.Contains(t, got, "message accepted")
+	for _, private := range []string{"jane", "Order", "Where is it", "Private", "private@", acme.Token, "with content"} {
+		require.NotContains(t, got, private)
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
 }

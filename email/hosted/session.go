@@ -1,7 +1,9 @@
 package hosted
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -232,7 +234,11 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 	}
 	if err != nil {
 		fail := replyToRead(err)
-		d.log("hosted: message not taken", "code", fail.Code, "error", err)
+		level := slog.LevelDebug // the peer's doing
+		if errors.Is(err, errSpool) || errors.Is(err, errSpoolFull) {
+			level = slog.LevelWarn
+		}
+		d.log(level, "hosted: message not taken", "code", fail.Code, "error", err)
 		d.close()
 		return nil, fail
 	}
