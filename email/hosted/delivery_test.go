@@ -239,7 +239,7 @@ func TestLogHoldsNoAddressAndNoContent(t *testing.T) {
 	var log lockedBuffer
 	r := start(t, &Server{
 		Log:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Limits: Limits{MessageBytes: 5000, UnknownDelay: -1},
+		Limits: Limits{MessageBytes: 5000, UnknownDelay: -1, Grace: -1},
 	})
 	r.mailbox("support", &recorder{})
 	r.mailbox("down", &recorder{fail: func([]*channel.Item) error { return errors.New("store is down") }}, acme)
