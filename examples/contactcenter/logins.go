@@ -31,6 +31,7 @@ const recordLogin ticket.RecordKind = "contactcenter.login"
 type logins struct {
 	store   ticket.Store
 	key     []byte
+	rounds  int           // of hashing
 	hashing chan struct{} // bounds the hashes that are computed at a time
 
 	mu     sync.Mutex
@@ -81,7 +82,7 @@ func (l *logins) set(ctx context.Context, agent routing.AgentID, password string
 	if err := checkPassword(password); err != nil {
 		return err
 	}
-	saved := login{Salt: randomBytes(16), Rounds: passwordRounds}
+	saved := login{Salt: randomBytes(16), Rounds: l.rounds}
 	var err error
 	if saved.Hash, err = l.hash(ctx, password, saved); err != nil {
 		return err
@@ -127,7 +128,7 @@ func (l *logins) check(ctx context.Context, agent routing.AgentID, password stri
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	against := login{Salt: make([]byte, 16), Rounds: passwordRounds}
+	against := login{Salt: make([]byte, 16), Rounds: l.rounds}
 	if saved != nil {
 		against = *saved
 	}

@@ -24,6 +24,8 @@ type options struct {
 	demo, demoExit     bool
 	demoPace           float64 // how long things take in the demo; 1 is for people
 
+	passwordRounds int // of hashing; fewer in tests
+
 	token, key string // from the environment; empty means made in data
 	publicURL  string
 }
@@ -34,7 +36,7 @@ type notAvailable struct{ what string }
 func (e notAvailable) Error() string { return e.what + " is not available yet" }
 
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
-	o := options{demoPace: 1, token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL")}
+	o := options{demoPace: 1, passwordRounds: passwordRounds, token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL")}
 	fs := flag.NewFlagSet("contactcenter", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory: (default sqlite:anteroom.db in -data)")

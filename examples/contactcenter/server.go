@@ -51,7 +51,7 @@ func newServer(h *host, key []byte) (*server, error) {
 	}
 	s := &server{
 		host: h, desk: h.desk, store: h.store, log: h.log,
-		logins:  &logins{store: h.store, key: signing, hashing: make(chan struct{}, 2), failed: map[string]failures{}},
+		logins:  &logins{store: h.store, key: signing, rounds: h.opts.passwordRounds, hashing: make(chan struct{}, 2), failed: map[string]failures{}},
 		streams: make(chan struct{}, maxStreams), stopped: make(chan struct{}),
 	}
 	s.pages, err = newPages(s)

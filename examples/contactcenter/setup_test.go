@@ -33,6 +33,7 @@ func testOptions(t *testing.T, args ...string) options {
 	args = append([]string{"-data", t.TempDir(), "-http", "127.0.0.1:0", "-smtp", "127.0.0.1:0", "-undo", "0s"}, args...)
 	opts, err := parseOptions(args, func(k string) string { return env[k] }, io.Discard)
 	require.NoError(t, err)
+	opts.passwordRounds = 1000
 	return opts
 }
 
