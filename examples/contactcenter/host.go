@@ -112,7 +112,8 @@ func peerLimits(addr string) hosted.Limits {
 	if ip := net.ParseIP(name); name != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return hosted.Limits{Grace: drainTime}
 	}
-	return hosted.Limits{Grace: drainTime, ConnectionsPerIP: -1, ConnectionRate: -1, Pregreet: -1, Unknown: -1, UnknownDelay: -1}
+	return hosted.Limits{Grace: drainTime, ConnectionsPerIP: -1, ConnectionRate: -1, Pregreet: -1, Unknown: -1, UnknownDelay: -1,
+		RefreshEvery: 50 * time.Millisecond}
 }
 
 func (h *host) listen(ctx context.Context) error {

@@ -65,8 +65,8 @@ func TestTheProgramSaysReadyServesAndEndsWith0(t *testing.T) {
 	for round, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		cmd := exec.Command(path, "-data", data, "-http", "127.0.0.1:0", "-smtp", "127.0.0.1:0")
 		cmd.Env = []string{"HOME=" + t.TempDir()}
-		var logs bytes.Buffer
-		cmd.Stderr = &logs
+		logs := &lockedBuffer{}
+		cmd.Stderr = logs
 		stdout, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
@@ -110,6 +110,24 @@ func TestTheProgramSaysReadyServesAndEndsWith0(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), st.Mode().Perm(), name)
 	}
+}
+
+// lockedBuffer can be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // attempt runs the program in this process, expecting it not to start.
