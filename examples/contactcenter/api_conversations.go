@@ -62,14 +62,14 @@ func (s *server) conversationQuery(f ticket.TicketFilter) func(conversationJSON,
 		if len(f.Terms) == 0 {
 			return true
 		}
-		text := c.Subject
+		text := []string{c.Subject}
 		for _, p := range c.Participants {
-			text += " " + p.Name + " " + p.Address
+			text = append(text, p.Name, p.Address)
 		}
 		if c.Contact != nil {
-			text += " " + c.Contact.Name + " " + c.Contact.Address
+			text = append(text, c.Contact.Name, c.Contact.Address)
 		}
-		words := ticket.Terms(text)
+		words := ticket.Terms(strings.Join(text, " "))
 		for _, term := range f.Terms {
 			if !slices.ContainsFunc(words, func(word string) bool { return strings.HasPrefix(word, term) }) {
 				return false

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -37,7 +38,10 @@ func sessionOf(r *http.Request) *session {
 	return s
 }
 
-// admit checks who calls. A nil request means that it has been answered.
+// errAnswered says that the request has been answered already.
+var errAnswered = errors.New("answered")
+
+// admit checks who calls, and returns the request with their session.
 func (s *server) admit(w http.ResponseWriter, r *http.Request, need access) (*http.Request, error) {
 	if need == anybody {
 		return r, nil
@@ -53,7 +57,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, need access) (*ht
 	if sess == nil {
 		if need == browser && r.Method == http.MethodGet {
 			http.Redirect(w, r, "/signin?to="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
-			return nil, nil
+			return nil, errAnswered
 		}
 		return nil, &apiError{status: http.StatusUnauthorized, Code: "unauthorized", Message: "send Authorization: Bearer TOKEN, or sign in"}
 	}
@@ -121,8 +125,8 @@ func (l *logins) session(r *http.Request) *session {
 	if err != nil || err2 != nil || time.Now().Unix() >= expires {
 		return nil
 	}
-	saved, err := l.read(r.Context(), routing.AgentID(agent))
-	if err != nil || saved == nil {
+	saved, ok, err := l.read(r.Context(), routing.AgentID(agent))
+	if err != nil || !ok {
 		return nil
 	}
 	if !sameSecret(parts[2], l.mac("session", parts[0]+"."+parts[1], saved.mark())) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -12,9 +11,6 @@ import (
 	"github.com/anteroom/anteroom/email/hosted"
 	"github.com/anteroom/anteroom/ticket"
 )
-
-// maxConfigFile bounds the file of -config, in bytes.
-const maxConfigFile = 16 << 20
 
 // bootConfig is the file of -config: what is to be there at start, in the
 // shapes of the API, agents and queues with their id.
@@ -32,12 +28,7 @@ type bootConfig struct {
 
 // ensureConfig makes, or changes, what the file names; the rest stays.
 func ensureConfig(ctx context.Context, desk *ticket.Desk, l *logins, o options) error {
-	f, err := os.Open(o.config)
-	if err != nil {
-		return fmt.Errorf("read -config: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigFile))
+	data, err := os.ReadFile(o.config)
 	if err != nil {
 		return fmt.Errorf("read -config: %w", err)
 	}

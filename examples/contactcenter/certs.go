@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -49,15 +50,15 @@ func (c *certificates) load() error {
 }
 
 func (c *certificates) fileForm() (string, error) {
-	form := ""
+	var form strings.Builder
 	for _, name := range []string{c.certFile, c.keyFile} {
 		st, err := os.Stat(name)
 		if err != nil {
 			return "", err
 		}
-		form += fmt.Sprintf("%d %s;", st.Size(), st.ModTime())
+		fmt.Fprintf(&form, "%d %s;", st.Size(), st.ModTime())
 	}
-	return form, nil
+	return form.String(), nil
 }
 
 func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {

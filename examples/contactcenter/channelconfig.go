@@ -52,7 +52,7 @@ type accountIn struct {
 
 func (in accountIn) merge(a account.Account) (account.Account, error) {
 	if len(in.IMAP) > 0 && string(in.IMAP) != "null" {
-		return a, notAvailable{"config.imap: receiving by IMAP"}
+		return a, notAvailableError{"config.imap: receiving by IMAP"}
 	}
 	if in.Address != nil && *in.Address != a.Address && a.Username == a.Address {
 		a.Username = "" // the new address
@@ -80,7 +80,7 @@ func readConfig(kind, name string, raw json.RawMessage) (channel.Config, error) 
 		return nil, badField("kind", "is missing")
 	case string(hosted.Kind), string(account.Kind):
 	case kindGmail, kindFacebook:
-		return nil, notAvailable{"kind " + kind}
+		return nil, notAvailableError{"kind " + kind}
 	default:
 		return nil, badField("kind", "there is no kind %q", oneLineString(kind))
 	}
@@ -114,7 +114,7 @@ func patchConfig(old *ticket.Channel, raw json.RawMessage) (channel.Config, erro
 		return hosted.Mailbox{LocalPart: in.LocalPart, Name: old.Name}, nil
 	}
 	if old.Kind != account.Kind {
-		return nil, notAvailable{"changing the configuration of " + string(old.Kind)}
+		return nil, notAvailableError{"changing the configuration of " + string(old.Kind)}
 	}
 	var in accountIn
 	if err := decodeJSON("config", raw, &in); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,8 +36,7 @@ func decode(r *http.Request, v any) error {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		var tl *http.MaxBytesError
-		if errors.As(err, &tl) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return err
 		}
 		return badField("body", "could not be read to its end")
@@ -44,26 +44,15 @@ func decode(r *http.Request, v any) error {
 	return decodeJSON("", body, v)
 }
 
-// decodeOptional is decode for calls that need no body.
-func decodeOptional(r *http.Request, v any) error {
-	if r.ContentLength == 0 {
-		return nil
-	}
-	return decode(r, v)
-}
-
 // decodeJSON decodes an object strictly; field is what the caller calls it,
 // empty for the whole body.
 func decodeJSON(field string, data []byte, v any) error {
+	whole := cmp.Or(field, "body")
 	name := func(f string) string {
 		if f != "" && field != "" {
 			return field + "." + f
 		}
-		return f + field
-	}
-	whole := name("")
-	if whole == "" {
-		whole = "body"
+		return cmp.Or(f, whole)
 	}
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || data[0] != '{' {
@@ -87,8 +76,7 @@ func decodeJSON(field string, data []byte, v any) error {
 	if err == nil {
 		return nil
 	}
-	var te *json.UnmarshalTypeError
-	if errors.As(err, &te) {
+	if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return badField(name(te.Field), "must be %s, not a JSON %s", kindName(te), te.Value)
 	}
 	if f, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {

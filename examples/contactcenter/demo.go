@@ -49,7 +49,7 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 	if err != nil {
 		return fmt.Errorf("make data folder: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	post, err := openPostOffice()
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 	defer post.close()
 	opts.data, opts.store, opts.blobs, opts.config = dir, "memory:", "", ""
 	opts.undo, opts.relay = time.Duration(float64(demoUndo)*opts.demoPace), post.relay.Addr()
-	opts.http, opts.smtp = freeAddress(opts.http), freeAddress(opts.smtp)
+	opts.http, opts.smtp = freeAddress(ctx, opts.http), freeAddress(ctx, opts.smtp)
 	h, err := openHost(ctx, opts, log)
 	if err != nil {
 		return err
@@ -80,15 +80,15 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 				stop()
 				return
 			}
-			d.table.say("The pages stay up at %s until you press Ctrl-C. Sign in as an, binh or carla; the password is %s.", h.baseURL(), demoPassword)
+			d.table.sayf("The pages stay up at %s until you press Ctrl-C. Sign in as an, binh or carla; the password is %s.", h.baseURL(), demoPassword)
 		})
 		return nil
 	})
 }
 
 // freeAddress is addr, or a port that is free if that one is taken.
-func freeAddress(addr string) string {
-	l, err := net.Listen("tcp", addr)
+func freeAddress(ctx context.Context, addr string) string {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		name, _, _ := net.SplitHostPort(addr)
 		return net.JoinHostPort(name, "0")

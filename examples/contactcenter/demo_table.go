@@ -34,7 +34,7 @@ func newTable(out io.Writer, desk *ticket.Desk) *table {
 var columns = [...]int{9, 19, 60, 7, 26}
 
 func (t *table) begin() {
-	t.say("")
+	t.sayf("")
 	t.row("TIME", "WHO", "WHAT", "TICKET", "QUEUE → AGENT", "STATE")
 }
 
@@ -46,7 +46,7 @@ func (t *table) row(cells ...string) {
 		}
 		b.WriteString(c)
 	}
-	t.say("%s", strings.TrimRight(b.String(), " "))
+	t.sayf("%s", strings.TrimRight(b.String(), " "))
 }
 
 // fit cuts or pads a cell, with a blank at its end.
@@ -57,7 +57,7 @@ func fit(s string, width int) string {
 	return s + strings.Repeat(" ", width-utf8.RuneCountInString(s))
 }
 
-func (t *table) say(format string, args ...any) {
+func (t *table) sayf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintf(t.out, format+"\n", args...)
@@ -242,12 +242,12 @@ func (d *demo) summary(ctx context.Context) {
 		verdict = "DOES NOT ADD UP"
 	}
 	t := d.table
-	t.say("\nWhat came in      %d received = %d messages + %d applied + %d notices + %d ignored + %d quarantined: %s (and %d duplicates)",
+	t.sayf("\nWhat came in      %d received = %d messages + %d applied + %d notices + %d ignored + %d quarantined: %s (and %d duplicates)",
 		l.Received, l.Messages, l.Applied, l.Notices, ignored, quarantined, verdict, l.Duplicates)
-	t.say("What became of it %d tickets: %s", len(tickets), counts(byStatus))
-	t.say("What went out     %s", counts(sent))
+	t.sayf("What became of it %d tickets: %s", len(tickets), counts(byStatus))
+	t.sayf("What went out     %s", counts(sent))
 	left := sent[ticket.StateSent] + sent[ticket.StateBounced]
-	t.say("What arrived      %d mails at the customers' servers and %d came back, of %d that left", d.post.arrivals(), sent[ticket.StateBounced], left)
+	t.sayf("What arrived      %d mails at the customers' servers and %d came back, of %d that left", d.post.arrivals(), sent[ticket.StateBounced], left)
 }
 
 func sum(m map[channel.Cause]int64) (n int64) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -41,10 +42,8 @@ func within(parent string, err error, beside ...string) error {
 		return err
 	}
 	top, _, _ := strings.Cut(fe.Field, ".")
-	for _, b := range beside {
-		if b == top {
-			return err
-		}
+	if slices.Contains(beside, top) {
+		return err
 	}
 	return channel.BadField(parent+"."+fe.Field, "%s", fe.Problem)
 }
@@ -54,7 +53,7 @@ func classify(err error) *apiError {
 	var (
 		ae *apiError
 		fe *channel.FieldError
-		na notAvailable
+		na notAvailableError
 		tl *http.MaxBytesError
 	)
 	is := func(status int, code, field string) *apiError {

@@ -28,7 +28,8 @@ func TestEventsCanBePagedAndFollowedAndResumed(t *testing.T) {
 	t.Parallel()
 	r := start(t, testOptions(t))
 	r.office(nil, nil)
-	all := r.call("GET", "/api/events", nil, 200)
+	// The mailbox's state is told last, a moment later.
+	all := r.eventually("/api/events", func(o object) bool { return strings.Contains(fmt.Sprint(o), "channel.status") })
 	n := len(all["events"].([]any))
 	require.Greater(t, n, 3)
 	require.EqualValues(t, n, all["next"])

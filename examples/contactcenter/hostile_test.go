@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/anteroom/anteroom/email/emailtest"
 	"github.com/anteroom/anteroom/ticket"
-	"github.com/stretchr/testify/require"
 )
 
 // hostileWorld is a host with one of everything, to be asked badly.

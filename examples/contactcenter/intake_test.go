@@ -12,9 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/anteroom/anteroom/email/emailtest"
 	"github.com/anteroom/anteroom/ticket/memstore"
-	"github.com/stretchr/testify/require"
 )
 
 const forgedBounce = `From: MAILER-DAEMON@khach.example
@@ -68,8 +69,7 @@ func TestTheLedgerAddsUpAndQuarantineCanBeReleased(t *testing.T) {
 }
 
 func code(err error) int {
-	var te *textproto.Error
-	if errors.As(err, &te) {
+	if te, ok := errors.AsType[*textproto.Error](err); ok {
 		return te.Code
 	}
 	return 0
@@ -197,5 +197,5 @@ func TestAStoreThatIsDownIsA503AndNotAFault(t *testing.T) {
 	}
 	require.Equal(t, 451, code(smtp.SendMail(r.host.smtpL.Addr().String(), nil, "a@b.example", []string{"support@portal.localhost"}, []byte("Subject: x\r\n\r\nx\r\n"))))
 	backend.Fail(nil)
-	require.Eventually(t, func() bool { return r.request("GET", "/healthz", nil).StatusCode == 200 }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return r.request("GET", "/healthz", nil).StatusCode == http.StatusOK }, 20*time.Second, 50*time.Millisecond)
 }

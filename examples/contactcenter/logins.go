@@ -51,23 +51,22 @@ type login struct {
 }
 
 // mark changes when the password does.
-func (l *login) mark() string { return base64.RawURLEncoding.EncodeToString(l.Salt) }
+func (l login) mark() string { return base64.RawURLEncoding.EncodeToString(l.Salt) }
 
-func (l *logins) read(ctx context.Context, agent routing.AgentID) (*login, error) {
+func (l *logins) read(ctx context.Context, agent routing.AgentID) (saved login, ok bool, err error) {
 	ref := ticket.RecordRef{Kind: recordLogin, ID: string(agent)}
 	snap, err := l.store.Snapshot(ctx, ticket.Want{Records: []ticket.RecordRef{ref}})
 	if err != nil {
-		return nil, fmt.Errorf("read login: %w", err)
+		return saved, false, fmt.Errorf("read login: %w", err)
 	}
 	rec := snap.Records[ref]
 	if rec == nil {
-		return nil, nil
+		return saved, false, nil
 	}
-	out := &login{}
-	if err := json.Unmarshal(rec.Doc, out); err != nil {
-		return nil, fmt.Errorf("read login: %w", err)
+	if err := json.Unmarshal(rec.Doc, &saved); err != nil {
+		return saved, false, fmt.Errorf("read login: %w", err)
 	}
-	return out, nil
+	return saved, true, nil
 }
 
 func checkPassword(password string) error {
@@ -124,13 +123,13 @@ func (l *logins) check(ctx context.Context, agent routing.AgentID, password stri
 	if !l.mayTry(string(agent)) {
 		return "", time.Time{}, &apiError{status: http.StatusTooManyRequests, Code: "too_many", Message: "too many wrong passwords; wait a minute"}
 	}
-	saved, err := l.read(ctx, agent)
+	saved, exists, err := l.read(ctx, agent)
 	if err != nil {
 		return "", time.Time{}, err
 	}
 	against := login{Salt: make([]byte, 16), Rounds: l.rounds}
-	if saved != nil {
-		against = *saved
+	if exists {
+		against = saved
 	}
 	if len(password) > maxPassword {
 		return "", time.Time{}, wrong
@@ -139,7 +138,7 @@ func (l *logins) check(ctx context.Context, agent routing.AgentID, password stri
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	if saved == nil || !sameSecret(string(got), string(saved.Hash)) {
+	if !exists || !sameSecret(string(got), string(saved.Hash)) {
 		l.countFailure(string(agent))
 		return "", time.Time{}, wrong
 	}

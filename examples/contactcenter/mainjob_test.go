@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/anteroom/anteroom/email/emailtest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/email/emailtest"
 )
 
 func firstTicket(o object) bool { return get(o, "tickets", 0) != nil }

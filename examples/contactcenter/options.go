@@ -31,9 +31,9 @@ type options struct {
 }
 
 // notAvailable says that a part of the library is still to come.
-type notAvailable struct{ what string }
+type notAvailableError struct{ what string }
 
-func (e notAvailable) Error() string { return e.what + " is not available yet" }
+func (e notAvailableError) Error() string { return e.what + " is not available yet" }
 
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
 	o := options{demoPace: 1, passwordRounds: passwordRounds, token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL")}
@@ -70,11 +70,11 @@ func (o *options) check() error {
 	scheme, _, ok := strings.Cut(o.store, ":")
 	switch {
 	case !ok:
-		return fmt.Errorf("-store %q: give sqlite:PATH or memory:", o.store)
+		return fmt.Errorf("-store %q is neither sqlite:PATH nor memory: by name", o.store)
 	case scheme == "postgres" || scheme == "postgresql":
-		return fmt.Errorf("-store: %w", notAvailable{"PostgreSQL"})
+		return fmt.Errorf("-store: %w", notAvailableError{"PostgreSQL"})
 	case scheme != "sqlite" && scheme != "memory":
-		return fmt.Errorf("-store %q: give sqlite:PATH or memory:", o.store)
+		return fmt.Errorf("-store %q is neither sqlite:PATH nor memory: by name", o.store)
 	}
 	switch scheme, _, _ := strings.Cut(o.blobs, "://"); scheme {
 	case "", "file":
@@ -82,7 +82,7 @@ func (o *options) check() error {
 			return fmt.Errorf("-blobs %q: name a folder, as in file:///var/lib/anteroom", o.blobs)
 		}
 	case "s3", "gs", "azblob":
-		return fmt.Errorf("-blobs: %w", notAvailable{scheme + "://"})
+		return fmt.Errorf("-blobs: %w", notAvailableError{scheme + "://"})
 	default:
 		return fmt.Errorf("-blobs %q: give file://DIR", o.blobs)
 	}

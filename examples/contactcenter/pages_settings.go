@@ -40,7 +40,7 @@ func (p *pages) newChannel(w http.ResponseWriter, r *http.Request) error {
 	case string(hosted.Kind), string(account.Kind):
 		d.Channel.Kind = kind
 	case kindGmail, kindFacebook:
-		return notAvailable{kind}
+		return notAvailableError{kind}
 	default:
 		return badField("kind", "there is no such kind")
 	}

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/anteroom/anteroom/email/emailtest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/email/emailtest"
 )
 
 // browserOf is a browser without scripts.
@@ -29,7 +30,7 @@ func (r *running) browser() browserOf {
 // see gets a page, following where it leads.
 func (b browserOf) see(path string, status int) string {
 	b.t.Helper()
-	req, err := http.NewRequest("GET", b.host.baseURL()+path, nil)
+	req, err := http.NewRequest(http.MethodGet, b.host.baseURL()+path, nil)
 	require.NoError(b.t, err)
 	req.Header.Set("Accept", "text/html")
 	return b.do(req, status)
@@ -62,7 +63,7 @@ func (b browserOf) post(path string, status int, fields ...string) string {
 			form.Set("csrf", m[1])
 		}
 	}
-	req, err := http.NewRequest("POST", b.host.baseURL()+path, strings.NewReader(form.Encode()))
+	req, err := http.NewRequest(http.MethodPost, b.host.baseURL()+path, strings.NewReader(form.Encode()))
 	require.NoError(b.t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "text/html")

@@ -21,8 +21,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anteroom/anteroom/email/emailtest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/email/emailtest"
 )
 
 // pemOf returns a certificate of ca in the form of files.

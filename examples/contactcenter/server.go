@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -142,7 +143,7 @@ func (s *server) routes() []route {
 
 // missing answers for what later parts of the library bring.
 func (s *server) missing(what string) func(http.ResponseWriter, *http.Request) error {
-	return func(http.ResponseWriter, *http.Request) error { return notAvailable{what} }
+	return func(http.ResponseWriter, *http.Request) error { return notAvailableError{what} }
 }
 
 func (s *server) handler() http.Handler {
@@ -177,14 +178,14 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request, methods map[st
 			Message: "use " + strings.Join(allowed, " or ")})
 		return
 	}
-	if err := s.call(w, r, rt); err != nil {
+	if err := s.call(w, r, rt); err != nil && !errors.Is(err, errAnswered) {
 		s.fail(w, r, err)
 	}
 }
 
 func (s *server) call(w http.ResponseWriter, r *http.Request, rt route) error {
 	r, err := s.admit(w, r, rt.access)
-	if err != nil || r == nil {
+	if err != nil {
 		return err
 	}
 	if id := r.PathValue("id"); !utf8.ValidString(id) || strings.ContainsRune(id, 0) || len(id) > maxIDLength {

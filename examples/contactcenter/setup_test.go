@@ -6,14 +6,16 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/smtp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/anteroom/anteroom/email/emailtest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/email/emailtest"
 )
 
 const testToken = "token-of-the-tests"
@@ -165,9 +167,7 @@ func (r *running) office(smtp *emailtest.SMTP, mailbox object) (hostedID, accoun
 	r.call("PUT", "/api/agents/binh/presence", object{"state": "online"}, 200)
 	r.call("PUT", "/api/queues/support", object{"name": "Hỗ trợ", "agents": []string{"an", "binh"}, "prefer_online": true}, 200)
 	settings := object{"queue": "support", "prefer_online": true}
-	for k, v := range mailbox {
-		settings[k] = v
-	}
+	maps.Copy(settings, mailbox)
 	c := r.call("POST", "/api/channels", object{"kind": "email.hosted", "name": "Hỗ trợ", "config": object{"local_part": "support"}, "settings": settings}, 201)
 	hostedID = text(c, "id")
 	if smtp == nil {
