@@ -1,0 +1,477 @@
+package ticket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/channel/channeltest"
+	"github.com/anteroom/anteroom/routing"
+	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/memstore"
+)
+
+// The life of one outgoing message, driven at random: agents' verbs, outcomes
+// of the network, time, two nodes that die, are cut off and come back.
+
+// step is one thing that happens.
+type step struct {
+	Do   string
+	Node int
+	For  time.Duration
+	Pick int
+}
+
+func (s step) String() string { return fmt.Sprintf("%s/%d/%s/%d", s.Do, s.Node, s.For, s.Pick) }
+
+// moves are what can happen; what stands twice is twice as likely.
+var moves = []string{"sleep", "sleep", "sleep", "cancel", "edit", "later", "now", "delete", "resolve", "crash", "crash", "start", "cut", "heal", "unsure", "bounce"}
+
+func steps() *rapid.Generator[[]step] {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+		return step{
+			Do:   rapid.SampledFrom(moves).Draw(t, "do"),
+			Node: rapid.IntRange(0, 1).Draw(t, "node"),
+			For:  rapid.SampledFrom([]time.Duration{time.Second, 9 * time.Second, 10 * time.Second, 31 * time.Second, 2 * time.Minute, 20 * time.Minute}).Draw(t, "for"),
+			Pick: rapid.IntRange(0, 2).Draw(t, "pick"),
+		}
+	}), 1, 20)
+}
+
+// outcomes are how a send can go.
+var outcomes = []channeltest.Fault{
+	{},
+	{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Code: "early"}},
+	{Err: &channel.SendError{Outcome: channel.NotSent, Code: "451"}},
+	{Err: &channel.SendError{Outcome: channel.Rejected, Code: "550"}},
+	{Err: &channel.SendError{Outcome: channel.Unknown, Code: "lost"}},
+	{Err: &channel.SendError{Outcome: channel.Unknown, Code: "lost"}, Arrives: true},
+	{Err: errors.New("an error of no kind")},
+	{Panic: true},
+	{Hang: true, Early: true},
+	{Hang: true},
+	{Hang: true, Arrives: true},
+}
+
+// follows holds the transitions that the feed may tell of. A message whose try
+// ended unnoticed can be taken back, hence sending to pending and cancelled.
+var follows = map[ticket.OutState][]ticket.OutState{
+	ticket.StatePending:   {ticket.StateSending, ticket.StateCancelled},
+	ticket.StateSending:   {ticket.StatePending, ticket.StateSending, ticket.StateSent, ticket.StateFailed, ticket.StateUncertain, ticket.StateCancelled, ticket.StateBounced},
+	ticket.StateUncertain: {ticket.StateSent, ticket.StateFailed, ticket.StatePending, ticket.StateBounced},
+	ticket.StateSent:      {ticket.StateBounced},
+}
+
+func TestOneMessageHasOneOutcomeWhateverHappens(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		faults := rapid.SliceOfN(rapid.IntRange(0, len(outcomes)-1), 0, 4).Draw(rt, "outcomes")
+		script := steps().Draw(rt, "steps")
+		var err error
+		// The bubble has a goroutine of its own, in which rapid's own way of
+		// ending a run does not work: the script is drawn before.
+		synctest.Test(t, func(t *testing.T) { err = playMessage(t.Context(), faults, script) })
+		if err != nil {
+			rt.Fatal(err)
+		}
+	})
+}
+
+// life is the model and what it is compared with.
+type life struct {
+	ctx   context.Context
+	net   *channeltest.Network
+	back  *memstore.Backend
+	admin *ticket.Desk // never runs and is never cut off
+	nodes [2]*node
+	id    ticket.MessageID
+
+	copiesAllowed int
+	cancelled     bool // a verb said so
+	atCancel      int  // copies then
+	byPerson      bool // a person settled it, rightly or not
+}
+
+// node is a desk that runs on a store that it can be cut off from.
+type node struct {
+	cfg  ticket.Config
+	cut  *atomic.Bool
+	stop func()
+}
+
+func (n *node) start() error {
+	if n.stop != nil {
+		return nil
+	}
+	n.cut.Store(false)
+	d, err := ticket.New(n.cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = d.Run(ctx) }()
+	n.stop = func() { cancel(); <-done; n.stop = nil }
+	synctest.Wait()
+	return nil
+}
+
+// crash ends a node as death does: none of its last words reach the store.
+func (n *node) crash() {
+	if n.stop == nil {
+		return
+	}
+	n.cut.Store(true)
+	n.stop()
+	n.cut.Store(false)
+}
+
+func playMessage(ctx context.Context, faults []int, script []step) (err error) {
+	l := &life{ctx: ctx, net: channeltest.NewNetwork(), back: memstore.New(), copiesAllowed: 1}
+	cfg := ticket.Config{Store: l.back.Portal("main"), Connectors: []channel.Connector{l.net},
+		Timing: ticket.Timing{Poll: 20 * time.Second, Refresh: 24 * time.Hour}}
+	if l.admin, err = ticket.New(cfg); err != nil {
+		return err
+	}
+	for i := range l.nodes {
+		n := &node{cfg: cfg, cut: &atomic.Bool{}}
+		n.cfg.Node = fmt.Sprint("node", i)
+		n.cfg.Store = &severed{Store: cfg.Store, cut: n.cut}
+		l.nodes[i] = n
+	}
+	defer func() {
+		for _, n := range l.nodes {
+			n.crash()
+		}
+	}()
+	if err := l.open(faults); err != nil {
+		return err
+	}
+	for i, s := range script {
+		if err := l.do(s); err != nil {
+			return fmt.Errorf("step %d, %s: %w", i, s, err)
+		}
+		synctest.Wait()
+		if err := l.check(); err != nil {
+			return fmt.Errorf("after step %d, %s: %w", i, s, err)
+		}
+	}
+	for _, n := range l.nodes {
+		n.cut.Store(false)
+		if err := n.start(); err != nil {
+			return err
+		}
+	}
+	time.Sleep(8 * time.Hour) // leases lapse, retries end, what was scheduled leaves
+	synctest.Wait()
+	if err := l.check(); err != nil {
+		return fmt.Errorf("at the end: %w", err)
+	}
+	return l.checkEnd()
+}
+
+// open makes a customer, a ticket, an agent and the message.
+func (l *life) open(faults []int) error {
+	if err := l.admin.PutAgent(l.ctx, routing.Agent{ID: "an"}); err != nil {
+		return err
+	}
+	if err := l.admin.PutQueue(l.ctx, routing.Queue{ID: "support", Agents: []routing.AgentID{"an"}}); err != nil {
+		return err
+	}
+	if _, err := l.admin.Connect(l.ctx, mailAccount(box), ticket.Settings{Queue: "support"}); err != nil {
+		return err
+	}
+	for _, n := range l.nodes {
+		if err := n.start(); err != nil {
+			return err
+		}
+	}
+	if _, err := l.net.Write(l.ctx, box, channel.Message{From: from("mai@customer.example"), Subject: "Hi", Text: "x"}); err != nil {
+		return err
+	}
+	for _, f := range faults {
+		l.net.Fail(box, outcomes[f])
+	}
+	ts, _, err := l.admin.Tickets(l.ctx, ticket.TicketFilter{}, ticket.Page{})
+	if err != nil {
+		return err
+	}
+	m, err := l.admin.Reply(l.ctx, ts[0].ID, ticket.Draft{By: "an", Text: "Answer"})
+	if err != nil {
+		return err
+	}
+	l.id = m.ID
+	return nil
+}
+
+// do makes one step. Answers that fit the state are no errors.
+func (l *life) do(s step) error {
+	n, by := l.nodes[s.Node], ticket.Agent("an")
+	fits := func(err error) error {
+		if errors.Is(err, ticket.ErrTooLate) || errors.Is(err, ticket.ErrState) {
+			return nil
+		}
+		return err
+	}
+	edit := func(e ticket.Edit) error {
+		m, err := l.admin.Edit(l.ctx, by, l.id, e)
+		if err == nil && (m.State != ticket.StatePending || l.cancelled) {
+			return fmt.Errorf("an edit was taken; state %s, cancelled %v", m.State, l.cancelled)
+		}
+		return fits(err)
+	}
+	switch s.Do {
+	case "sleep":
+		time.Sleep(s.For)
+	case "cancel":
+		return l.cancel()
+	case "edit":
+		text := "Answer, better"
+		return edit(ticket.Edit{Text: &text})
+	case "later":
+		at := time.Now().Add(s.For)
+		return edit(ticket.Edit{SendAt: &at})
+	case "now":
+		return edit(ticket.Edit{SendAt: &time.Time{}})
+	case "delete":
+		if _, err := l.admin.DeleteMessage(l.ctx, by, l.id); err != nil {
+			return err
+		}
+		return l.cancel() // says what deleting made of it
+	case "resolve":
+		as := []ticket.Resolution{ticket.AsSent, ticket.AsFailed, ticket.AsResend}[s.Pick]
+		_, err := l.admin.Resolve(l.ctx, by, l.id, as)
+		if err == nil && as == ticket.AsResend {
+			l.copiesAllowed++
+		}
+		l.byPerson = l.byPerson || err == nil
+		return fits(err)
+	case "crash":
+		n.crash()
+	case "start":
+		return n.start()
+	case "cut":
+		n.cut.Store(true)
+	case "heal":
+		n.cut.Store(false)
+	case "unsure":
+		l.net.AnswerFind(box, channel.FoundUnknown)
+	case "bounce":
+		return l.bounce()
+	}
+	return nil
+}
+
+func (l *life) cancel() error {
+	res, err := l.admin.Cancel(l.ctx, ticket.Agent("an"), l.id)
+	if err != nil {
+		return err
+	}
+	if l.cancelled && !res.Cancelled {
+		return fmt.Errorf("it was cancelled and now is %s", res.State)
+	}
+	if res.Cancelled != (res.State == ticket.StateCancelled) {
+		return fmt.Errorf("two answers in one: %+v", res)
+	}
+	if res.Cancelled && !l.cancelled {
+		l.cancelled, l.atCancel = true, len(l.net.Sent(box))
+	}
+	return nil
+}
+
+// bounce returns the last copy to its sender.
+func (l *life) bounce() error {
+	sent := l.net.Sent(box)
+	if len(sent) == 0 {
+		return nil
+	}
+	it := sent[len(sent)-1].News(channel.UpdateBounce, channel.RecipientStatus{Address: "mai@customer.example", Status: "5.1.1", Permanent: true})
+	err := l.net.Deliver(l.ctx, box, it)
+	if errors.Is(err, channeltest.ErrNotReceiving) || errors.Is(err, errSevered) {
+		return nil
+	}
+	return err
+}
+
+// check is what must hold at any time.
+func (l *life) check() error {
+	m, err := l.admin.Message(l.ctx, l.id)
+	if err != nil {
+		return err
+	}
+	copies := len(l.net.Sent(box))
+	switch {
+	case copies > l.copiesAllowed:
+		return fmt.Errorf("%d copies arrived, %d were asked for", copies, l.copiesAllowed)
+	case l.cancelled && copies > l.atCancel:
+		return errors.New("it was cancelled and arrived")
+	case l.cancelled && m.State != ticket.StateCancelled && m.State != ticket.StateBounced:
+		return fmt.Errorf("it was cancelled and is %s", m.State)
+	}
+	if err := l.checkFeed(m); err != nil {
+		return err
+	}
+	return checkLoads(l.ctx, l.admin)
+}
+
+// checkFeed holds that the feed has no gap, and that it tells a way of the
+// message through the states that the machine has.
+func (l *life) checkFeed(m *ticket.Message) error {
+	events, err := allEvents(l.ctx, l.admin)
+	if err != nil {
+		return err
+	}
+	at := ticket.StatePending
+	for _, e := range events {
+		if e.Message != l.id || e.Type != ticket.EventMessageState || e.Data["state"] == "" {
+			continue
+		}
+		to := ticket.OutState(e.Data["state"])
+		if l.cancelled && at == ticket.StateCancelled {
+			continue // a bounce of an earlier copy; see checkEnd
+		}
+		if !slices.Contains(follows[at], to) {
+			return fmt.Errorf("the feed goes from %s to %s", at, to)
+		}
+		at = to
+	}
+	if at != m.State && !(at == ticket.StateSending && m.State == ticket.StatePending) && !l.cancelled {
+		return fmt.Errorf("the feed ends with %s, the message is %s", at, m.State)
+	}
+	return nil
+}
+
+// checkEnd is what must hold when all had time to end.
+func (l *life) checkEnd() error {
+	m, err := l.admin.Message(l.ctx, l.id)
+	if err != nil {
+		return err
+	}
+	copies := len(l.net.Sent(box))
+	switch m.State {
+	case ticket.StateSent, ticket.StateBounced:
+		if copies == 0 && !l.byPerson {
+			return fmt.Errorf("it is %s, and nothing arrived", m.State)
+		}
+	case ticket.StateFailed:
+		if copies > 0 && !l.byPerson {
+			return errors.New("it failed, and arrived")
+		}
+	case ticket.StateCancelled, ticket.StateUncertain:
+	default:
+		return fmt.Errorf("it is still %s after %d attempts: %s", m.State, m.Attempts, m.StateDetail)
+	}
+	if m.Work != "" {
+		return fmt.Errorf("it is %s and has work", m.State)
+	}
+	return nil
+}
+
+// allEvents reads the whole feed and holds that it has no gap.
+func allEvents(ctx context.Context, d *ticket.Desk) ([]*ticket.Event, error) {
+	var out []*ticket.Event
+	for {
+		es, err := d.Events(ctx, int64(len(out)), 500)
+		if err != nil || len(es) == 0 {
+			return out, err
+		}
+		for _, e := range es {
+			if e.Cursor != int64(len(out)+1) {
+				return out, fmt.Errorf("the feed goes from %d to %d", len(out), e.Cursor)
+			}
+			out = append(out, e)
+		}
+	}
+}
+
+// checkLoads compares each agent's load with what they own.
+func checkLoads(ctx context.Context, d *ticket.Desk) error {
+	truth := map[routing.AgentID]int{}
+	var after ticket.Next
+	for {
+		ts, next, err := d.Tickets(ctx, ticket.TicketFilter{Statuses: []ticket.Status{ticket.Open, ticket.Pending}}, ticket.Page{Limit: 500, After: after})
+		if err != nil {
+			return err
+		}
+		for _, t := range ts {
+			truth[t.Assignee]++
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
+	for {
+		cs, next, err := d.Conversations(ctx, ticket.ConversationFilter{WithoutTicket: true}, ticket.Page{Limit: 500, After: after})
+		if err != nil {
+			return err
+		}
+		for _, c := range cs {
+			truth[c.Assignee]++
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
+	agents, err := d.Agents(ctx)
+	for _, a := range agents {
+		if a.Load != truth[a.ID] {
+			return fmt.Errorf("the load of %s is %d, and they own %d", a.ID, a.Load, truth[a.ID])
+		}
+	}
+	return err
+}
+
+var errSevered = errors.New("cut off from the store")
+
+// severed is a store that one node can be cut off from.
+type severed struct {
+	ticket.Store
+	cut *atomic.Bool
+}
+
+func (s *severed) check() error {
+	if s.cut.Load() {
+		return errSevered
+	}
+	return nil
+}
+
+func (s *severed) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return s.Store.Snapshot(ctx, w)
+}
+
+// Commit may be cut off before, or after, so that nobody hears of it.
+func (s *severed) Commit(ctx context.Context, c *ticket.Changes) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if err := s.Store.Commit(ctx, c); err != nil {
+		return err
+	}
+	return s.check()
+}
+
+func (s *severed) Claim(ctx context.Context, c ticket.Claim) ([]*ticket.Work, time.Time, error) {
+	if err := s.check(); err != nil {
+		return nil, time.Time{}, err
+	}
+	return s.Store.Claim(ctx, c)
+}
+
+func (s *severed) Lease(ctx context.Context, name, owner string, now, until time.Time) (bool, error) {
+	if err := s.check(); err != nil {
+		return false, err
+	}
+	return s.Store.Lease(ctx, name, owner, now, until)
+}
