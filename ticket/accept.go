@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -18,7 +19,11 @@ type arrival struct {
 	// order of the evidence.
 	verified []MessageID
 	self     MessageID // the message of ours that it is itself, by its own id
-	raw      storedRaw
+	// answersNotice says that a token of a notice to an agent came back.
+	answersNotice bool
+	// before are the messages that an update's watermark means.
+	before []MessageID
+	raw    storedRaw
 	// record is the id under which the item is kept. A release and an
 	// interpretation name an existing one.
 	record   ItemID
@@ -79,28 +84,31 @@ func (d *Desk) arrive(it *channel.Item) (*arrival, error) {
 		return nil, fmt.Errorf("ticket: accept: body of %d bytes is over Limits.Body: %w", it.Raw.Size(), channel.ErrRejected)
 	}
 	a := &arrival{item: it, record: ItemID(newID())}
-	for _, k := range it.Keys {
-		a.dups = append(a.dups, NewKey("item", string(it.Channel), string(k)))
-	}
-	d.verifyTokens(a)
+	d.identify(a)
 	return a, nil
 }
 
 // maxEvidence bounds how many tokens and ids of one item are looked up.
 const maxEvidence = 50
 
-func (d *Desk) verifyTokens(a *arrival) {
+// identify prepares what an item is known by, and what of ours it names.
+func (d *Desk) identify(a *arrival) {
+	for _, k := range a.item.Keys {
+		a.dups = append(a.dups, NewKey("item", string(a.item.Channel), string(k)))
+	}
 	var tokens []string
 	if up := a.item.Update; up != nil {
 		tokens = append(tokens, up.Tokens...)
 	}
 	if m := a.item.Message; m != nil {
 		tokens = append(tokens, m.Evidence.Tokens...)
-		a.self, _ = d.ring.verify(m.Evidence.Self)
+		a.self, _ = d.ring.verify(tokenOfMessage, m.Evidence.Self)
 	}
 	for _, t := range tokens[:min(len(tokens), maxEvidence)] {
-		if id, ok := d.ring.verify(t); ok {
+		if id, ok := d.ring.verify(tokenOfMessage, t); ok {
 			a.verified = append(a.verified, id)
+		} else if _, ok := d.ring.verify(tokenOfNotice, t); ok {
+			a.answersNotice = true
 		}
 	}
 }
@@ -108,6 +116,11 @@ func (d *Desk) verifyTokens(a *arrival) {
 // take decides on arrivals together and commits. also, if set, adds to the
 // same commit.
 func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, also func(u *unit) error) error {
+	for _, a := range arrivals {
+		if err := d.readWatermark(ctx, a); err != nil {
+			return err
+		}
+	}
 	want := func() Want {
 		w := Want{Follow: true}
 		for _, a := range arrivals {
@@ -119,7 +132,7 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 	u, err := d.decide(ctx, Actor{Kind: ActorCustomer}, want, func(u *unit) error {
 		results = results[:0]
 		for _, a := range arrivals {
-			if !a.existing && u.isDuplicate(a) {
+			if u.isDuplicate(a) {
 				results = append(results, u.duplicate(a))
 				continue
 			}
@@ -138,8 +151,10 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 		return nil
 	})
 	if err != nil {
-		for _, a := range arrivals {
-			d.dropBlobs(ctx, a)
+		// A commit that failed to say so may have happened; what it refers to
+		// must stay. What nothing refers to is an orphan, and is collected.
+		if !errors.Is(err, errMaybeCommitted) {
+			d.dropUnused(ctx, arrivals, nil)
 		}
 		return err
 	}
@@ -163,7 +178,7 @@ func (d *Desk) decideArrival(u *unit, a *arrival) (r result, err error) {
 			d.log.Error("deciding on an item panicked", "channel", a.item.Channel, "panic", p, "stack", string(debug.Stack()))
 			a.poisoned = "the engine failed on it"
 			// The unit may hold half a decision: begin again without it.
-			err = errAgain
+			err = errPoison
 		}
 	}()
 	return u.intake(a, d.intakeRules()), nil
@@ -177,7 +192,7 @@ func (d *Desk) intakeRules() intakeRules {
 func (d *Desk) wantArrival(w *Want, a *arrival) {
 	it := a.item
 	w.Keys = append(w.Keys, a.dups...)
-	w.Messages = append(w.Messages, a.verified...)
+	w.Messages = append(append(w.Messages, a.verified...), a.before...)
 	if a.self != "" {
 		w.Messages = append(w.Messages, a.self)
 	}
@@ -193,7 +208,7 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	if m == nil {
 		return
 	}
-	scheme := d.scheme(it.Channel)
+	scheme := d.view().scheme(it.Channel)
 	w.Keys = append(w.Keys, contactKey(scheme, m.From.Address))
 	if m.Direction == channel.Out && len(m.To) > 0 {
 		w.Keys = append(w.Keys, contactKey(scheme, m.To[0].Address))
@@ -207,17 +222,10 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	}
 }
 
-func (d *Desk) scheme(id channel.ID) string {
-	if c, ok := d.view().channels[id]; ok && c.info.Scheme != "" {
-		return c.info.Scheme
-	}
-	return "unknown"
-}
-
 // keepBodies puts the arrival's bodies where they are kept, once: large ones to
 // Blobs, durably before the commit that refers to them.
 func (d *Desk) keepBodies(ctx context.Context, a *arrival) error {
-	if a.raw.ref.ID == "" && a.item.Raw != nil && !a.existing {
+	if a.raw.ref.ID == "" && a.item.Raw != nil {
 		ref, inline, err := d.keepBody(ctx, a.item.Raw)
 		if err != nil {
 			return err
@@ -272,33 +280,70 @@ func (d *Desk) keepBody(ctx context.Context, b channel.Body) (BodyRef, []byte, e
 	return ref, nil, nil
 }
 
-// dropBlobs removes the blobs of an arrival that was not committed. When that
-// fails they are orphans, which nothing refers to.
-func (d *Desk) dropBlobs(ctx context.Context, a *arrival) {
-	if d.cfg.Blobs == nil {
-		return
-	}
-	drop := func(ref BodyRef) {
-		if ref.Blob && !a.existing {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			if err := d.cfg.Blobs.Delete(ctx, ref.ID); err != nil {
-				d.log.Warn("remove body that was not committed", "body", ref.ID, slog.Any("error", err))
+// dropUnused removes the blobs of arrivals that the commit does not refer to:
+// of duplicates, of what was ignored, of everything if u is nil.
+func (d *Desk) dropUnused(ctx context.Context, arrivals []*arrival, u *unit) {
+	for _, a := range arrivals {
+		var kept *Item
+		if u != nil {
+			kept = u.snap.Items[a.record]
+		}
+		if !a.existing && (kept == nil || kept.Raw.ID != a.raw.ref.ID) {
+			d.deleteBlobs(ctx, []BodyRef{a.raw.ref})
+		}
+		if kept != nil && (kept.Disposition == DisposedMessage || kept.Disposition == DisposedQuarantined) {
+			continue
+		}
+		for _, at := range a.raw.attachments {
+			if !a.existing {
+				d.deleteBlobs(ctx, []BodyRef{at.Body})
 			}
 		}
 	}
-	drop(a.raw.ref)
-	for _, at := range a.raw.attachments {
-		drop(at.Body)
+}
+
+// deleteBlobs removes bodies that nothing refers to any more. Where that fails
+// they are orphans.
+func (d *Desk) deleteBlobs(ctx context.Context, refs []BodyRef) {
+	for _, ref := range refs {
+		if !ref.Blob || d.cfg.Blobs == nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		if err := d.cfg.Blobs.Delete(ctx, ref.ID); err != nil {
+			d.log.Warn("remove body", "body", ref.ID, slog.Any("error", err))
+		}
+		cancel()
 	}
 }
 
-// dropUnused removes the blobs of arrivals that a late look found to be
-// duplicates.
-func (d *Desk) dropUnused(ctx context.Context, arrivals []*arrival, u *unit) {
-	for _, a := range arrivals {
-		if i := u.snap.Items[a.record]; i != nil && i.Disposition == DisposedDuplicate {
-			d.dropBlobs(ctx, a)
+// maxWatermark is how many messages back an update's watermark reaches.
+const maxWatermark = 100
+
+// readWatermark finds the messages that "everything before" means.
+func (d *Desk) readWatermark(ctx context.Context, a *arrival) error {
+	up := a.item.Update
+	if up == nil || up.Before.IsZero() || up.Conversation == "" {
+		return nil
+	}
+	key := conversationKey(a.item.Channel, up.Conversation)
+	snap, err := d.store.Snapshot(ctx, Want{Keys: []Key{key}})
+	if err != nil {
+		return fmt.Errorf("ticket: read conversation: %w", err)
+	}
+	ref, ok := snap.Refs[key]
+	if !ok {
+		return nil
+	}
+	ms, _, err := d.store.Messages(ctx, MessageFilter{Conversation: ConversationID(ref.ID), NewestFirst: true}, Page{Limit: maxWatermark})
+	if err != nil {
+		return fmt.Errorf("ticket: read conversation: %w", err)
+	}
+	a.before = nil
+	for _, m := range ms {
+		if m.Direction == Out && !m.SentAt.IsZero() && !m.SentAt.After(up.Before) {
+			a.before = append(a.before, m.ID)
 		}
 	}
+	return nil
 }

@@ -120,7 +120,9 @@ func (d *Desk) SetPresence(ctx context.Context, id routing.AgentID, state routin
 	}
 	ref := RecordRef{recordPresence, string(id)}
 	agent := RecordRef{recordAgent, string(id)}
-	_, err := d.decide(ctx, Agent(id), func() Want { return Want{Records: []RecordRef{ref, agent}} }, func(u *unit) error {
+	_, err := d.decide(ctx, Agent(id), func() Want {
+		return Want{Records: []RecordRef{ref, agent}, Kinds: []RecordKind{recordQueue}}
+	}, func(u *unit) error {
 		if u.snap.Records[agent] == nil {
 			return fmt.Errorf("agent %q: %w", id, ErrNotFound)
 		}
@@ -135,9 +137,15 @@ func (d *Desk) SetPresence(ctx context.Context, id routing.AgentID, state routin
 			p.Since = old.Since
 		} else {
 			u.event(Event{Type: EventPresence, Agent: id, Data: map[string]string{"state": string(state)}})
-			if state == routing.Online {
-				for _, q := range d.view().queuesOf(id) {
-					u.addWork(&Work{Kind: WorkAssign, Queue: q})
+			// Who comes takes what waits; who goes may leave a queue without
+			// anybody online, where another rule holds.
+			queues, err := decodeRecords[routing.Queue](u.snap, recordQueue)
+			if err != nil {
+				return err
+			}
+			for _, q := range queues {
+				if slices.Contains(q.Agents, id) {
+					u.addWork(&Work{Kind: WorkAssign, Queue: q.ID})
 				}
 			}
 		}

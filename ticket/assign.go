@@ -14,7 +14,7 @@ import (
 
 // maxPassedOver is how many waiting tickets in a row a policy may leave waiting
 // before the look at a queue ends.
-const maxPassedOver = 25
+const maxPassedOver = 200
 
 // assignQueue gives away what waits in a queue, in order, as long as the policy
 // finds agents. One node at a time looks at a queue, so that the order holds;
@@ -124,7 +124,7 @@ func (d *Desk) assignOne(ctx context.Context, queue routing.QueueID, w Waiter) (
 		}
 		q = withChannel(q, d.view().settings(u.channelOf(w)))
 		snap := routing.Snapshot{Item: item, Queue: q, Agents: candidates(q, agents), Now: u.now, Rand: seeded(item, at.WaitingSince)}
-		dec := d.policy(q.Policy).Decide(snap)
+		dec := d.askPolicy(q, snap, agents)
 		return u.route(w, at, q, agents, dec, d.view(), &moved, &until)
 	})
 	if errors.Is(err, ErrNotFound) {
@@ -138,6 +138,41 @@ func (d *Desk) policy(name string) routing.Policy {
 		return p
 	}
 	return d.policies["round_robin"]
+}
+
+// askPolicy returns what the policy decides. One that panics, or that chooses
+// what it may not, leaves this work waiting and holds up nothing else.
+func (d *Desk) askPolicy(q routing.Queue, snap routing.Snapshot, agents map[routing.AgentID]agentFacts) (dec routing.Decision) {
+	again := snap.Now.Add(time.Minute)
+	refuse := func(why string) routing.Decision {
+		d.log.Warn("routing policy", "policy", policyName(q), "queue", q.ID, "problem", why)
+		return routing.Decision{Wait: true, Until: again, Reason: why}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			dec = refuse(fmt.Sprint("panicked: ", p))
+		}
+	}()
+	dec = d.policy(q.Policy).Decide(snap)
+	if dec.Agent != "" {
+		a, ok := agents[dec.Agent]
+		switch {
+		case !ok:
+			return refuse("chose agent " + string(dec.Agent) + ", who does not exist")
+		case a.Capacity > 0 && a.Load >= a.Capacity:
+			return refuse("chose agent " + string(dec.Agent) + ", who has no room")
+		}
+	}
+	if _, ok := d.view().queues[dec.Queue]; dec.Queue != "" && !ok {
+		return refuse("chose queue " + string(dec.Queue) + ", which does not exist")
+	}
+	// What waits because somebody is online is looked at when they lapse.
+	for _, c := range snap.Agents {
+		if p := agents[c.ID].Presence; dec.Wait && c.Online() && !p.Until.IsZero() && (dec.Until.IsZero() || p.Until.Before(dec.Until)) {
+			dec.Until = p.Until
+		}
+	}
+	return dec
 }
 
 // seeded gives a policy a random source that depends on the work alone, so
@@ -167,14 +202,14 @@ func (u *unit) waiting(w Waiter) (*Assignment, routing.Item) {
 			return nil, routing.Item{}
 		}
 		return &t.Assignment, routing.Item{Ticket: string(t.ID), Conversation: string(t.Conversation), Channel: string(t.Channel),
-			Contact: string(t.Contact), Subject: t.Subject, Priority: string(t.Priority), Tags: t.Tags, WaitingSince: t.WaitingSince, Previous: t.Previous}
+			Contact: string(t.Contact), Subject: t.Subject, Priority: string(t.Priority), Tags: t.Tags, WaitingSince: t.QueuedAt, Previous: t.Previous}
 	}
 	c := u.snap.Conversations[w.Conversation]
 	if c == nil || c.Ticket != "" {
 		return nil, routing.Item{}
 	}
 	return &c.Assignment, routing.Item{Conversation: string(c.ID), Channel: string(c.Channel), Contact: string(c.Contact),
-		Subject: c.Subject, Priority: string(Normal), WaitingSince: c.WaitingSince, Previous: c.Previous}
+		Subject: c.Subject, Priority: string(Normal), WaitingSince: c.QueuedAt, Previous: c.Previous}
 }
 
 // editWaiting marks the waiter as changed and returns what an event names.
@@ -191,13 +226,9 @@ func (u *unit) editWaiting(w Waiter) Event {
 func (u *unit) route(w Waiter, at *Assignment, q routing.Queue, agents map[routing.AgentID]agentFacts, dec routing.Decision, v *deskView, moved *bool, until *time.Time) error {
 	switch {
 	case dec.Agent != "":
-		a, ok := agents[dec.Agent]
-		if !ok {
-			return fmt.Errorf("ticket: policy %q chose agent %q, who does not exist", q.Policy, dec.Agent)
-		}
 		e := u.editWaiting(w)
-		at.Previous, at.Assignee, at.WaitingSince = at.Assignee, dec.Agent, time.Time{}
-		u.limit[dec.Agent] = a.Capacity
+		at.give(dec.Agent)
+		u.limit[dec.Agent] = agents[dec.Agent].Capacity
 		e.Type, e.Agent = EventAssigned, dec.Agent
 		e.Data = map[string]string{"queue": string(q.ID), "by": "policy"}
 		u.event(e)
@@ -207,11 +238,8 @@ func (u *unit) route(w Waiter, at *Assignment, q routing.Queue, agents map[routi
 		*moved = true
 		return u.putRecord(RecordRef{recordAssigned, string(dec.Agent)}, u.now)
 	case dec.Queue != "" && dec.Queue != q.ID:
-		if _, ok := v.queues[dec.Queue]; !ok {
-			return fmt.Errorf("ticket: policy %q chose queue %q, which does not exist", q.Policy, dec.Queue)
-		}
 		e := u.editWaiting(w)
-		at.Queue = dec.Queue
+		at.wait(dec.Queue, u.now)
 		e.Type, e.Data = EventQueued, map[string]string{"queue": string(dec.Queue), "from": string(q.ID)}
 		u.event(e)
 		u.explain(Decision{Kind: "assign", Ticket: e.Ticket, Conversation: e.Conversation, Outcome: "queue " + string(dec.Queue),
@@ -248,6 +276,13 @@ func (u *unit) tellAgent(a routing.AgentID, e Event, v *deskView) {
 	var s Settings
 	if c := u.snap.Conversations[e.Conversation]; c != nil {
 		s = v.settings(c.Channel, c.Via)
+		// An agent's robot that answers notices must not make new ones.
+		if who := u.snap.Contacts[c.Contact]; who != nil && v.agentMail(who.Address()) {
+			return
+		}
+	}
+	if t := u.snap.Tickets[e.Ticket]; t != nil && t.Imported && u.by.Kind == ActorSystem {
+		return
 	}
 	if !s.NotifyAgent || v.agents[a].Email == "" {
 		return

@@ -89,8 +89,9 @@ type autoReplyCase struct {
 	caps     Caps
 	counts   []replyCap
 	counters map[string]int64
-	ours     bool // the sender is an address of ours
-	replies  bool // we answered this ticket before, or it is not its first message
+	ours     bool   // the sender, or who answers are to go to, is an address of ours
+	address  string // to answer to
+	replies  bool   // we answered this ticket before, or it is not its first message
 }
 
 // decideAutoReply is pure: whether to answer, and why (RFC 3834).
@@ -128,7 +129,7 @@ func decideAutoReply(c autoReplyCase) (bool, trace) {
 		return stop("ticket", "there is no ticket")
 	case c.replies:
 		return stop("once", "the message is not the first of its ticket")
-	case !plausibleMail(replyAddress(m)):
+	case !plausibleMail(c.address):
 		return stop("address", "there is no address to answer to")
 	}
 	why.add("sender", "ok", "written by a person, as far as can be told")
@@ -142,21 +143,27 @@ func decideAutoReply(c autoReplyCase) (bool, trace) {
 }
 
 // replyAddress is where an answer to a message goes.
-func replyAddress(m *Message) string {
-	if ps := replyParties(m); len(ps) > 0 {
+func (v *deskView) replyAddress(m *Message) string {
+	if ps := v.replyParties(m); len(ps) > 0 {
 		return ps[0].Address
 	}
 	return ""
 }
 
-func replyParties(m *Message) []channel.Party {
-	if len(m.ReplyTo) > 0 && m.ReplyTo[0].Address != "" {
-		return m.ReplyTo
+// replyParties are Reply-To, else From; never an address of ours.
+func (v *deskView) replyParties(m *Message) []channel.Party {
+	for _, list := range [][]channel.Party{m.ReplyTo, {m.From}} {
+		var out []channel.Party
+		for _, p := range list {
+			if p.Address != "" && !v.ours(p.Address) {
+				out = append(out, p)
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
 	}
-	if m.From.Address == "" {
-		return nil
-	}
-	return []channel.Party{m.From}
+	return nil
 }
 
 // autoReply decides on the automatic reply to a message and, in the same
@@ -178,9 +185,13 @@ func (d *Desk) autoReply(ctx context.Context, w *Work) error {
 		if conv == nil {
 			return nil
 		}
-		c := autoReplyCase{message: m, ticket: t, settings: v.settings(m.Channel, m.Via), caps: d.cfg.Caps, ours: v.ours(m.From.Address)}
+		c := autoReplyCase{message: m, ticket: t, settings: v.settings(m.Channel, m.Via), caps: d.cfg.Caps,
+			address: v.replyAddress(m), ours: v.ours(m.From.Address)}
+		for _, p := range m.ReplyTo {
+			c.ours = c.ours || v.ours(p.Address)
+		}
 		if t != nil {
-			c.counts = d.cfg.Caps.counts(m.Channel, replyAddress(m), t.ID, u.now)
+			c.counts = d.cfg.Caps.counts(m.Channel, c.address, t.ID, u.now)
 			c.replies = t.MessageCount > 1 && !firstOf(m, t)
 		}
 		if counters == nil && len(c.counts) > 0 {
@@ -228,7 +239,7 @@ func (d *Desk) composeAutoReply(u *unit, m *Message, t *Ticket, conv *Conversati
 	from := v.channels[by]
 	out := &Message{
 		ID: MessageID(newID()), Conversation: conv.ID, Ticket: t.ID, Channel: by, Direction: Out, Auto: channel.AutoReplied,
-		To: []channel.Party{{Name: m.From.Name, Address: replyAddress(m)}}, Subject: subject, Text: fill.Replace(s.AutoReply.Body),
+		To: []channel.Party{{Name: m.From.Name, Address: v.replyAddress(m)}}, Subject: subject, Text: fill.Replace(s.AutoReply.Body),
 		References: conv.References, ThreadID: conv.ThreadID, System: system, CreatedAt: u.now, At: u.now, State: StatePending,
 	}
 	if from != nil {

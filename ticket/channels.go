@@ -62,7 +62,7 @@ func (d *Desk) Connect(ctx context.Context, cfg channel.Config, s Settings) (*Ch
 	if acct.ReceivesVia != "" {
 		saved.ForwardToken = randomToken(8)
 	}
-	if err := d.saveChannel(ctx, acct, &saved, EventChannelCreated); err != nil {
+	if err := d.saveChannel(ctx, acct, &saved, EventChannelCreated, false); err != nil {
 		return nil, err
 	}
 	return d.Channel(ctx, acct.ID)
@@ -99,6 +99,7 @@ func (d *Desk) Update(ctx context.Context, id channel.ID, p ChannelPatch) (*Chan
 	if err != nil {
 		return nil, err
 	}
+	keep := true
 	if p.Config != nil {
 		next, err := p.Config.Account()
 		if err != nil {
@@ -113,6 +114,8 @@ func (d *Desk) Update(ctx context.Context, id channel.ID, p ChannelPatch) (*Chan
 		}
 		if next.Credentials.Empty() {
 			next.Credentials = acct.Credentials
+		} else {
+			keep = false
 		}
 		acct = next
 		if acct.ReceivesVia != "" && saved.ForwardToken == "" {
@@ -128,7 +131,7 @@ func (d *Desk) Update(ctx context.Context, id channel.ID, p ChannelPatch) (*Chan
 	if p.Config == nil && p.Name == nil {
 		err = d.saveSettings(ctx, saved)
 	} else {
-		err = d.saveChannel(ctx, acct, &saved, EventChannelUpdated)
+		err = d.saveChannel(ctx, acct, &saved, EventChannelUpdated, keep)
 	}
 	if err != nil {
 		return nil, err
@@ -163,8 +166,9 @@ func (d *Desk) saveSettings(ctx context.Context, saved savedChannel) error {
 	return d.Refresh(ctx)
 }
 
-// saveChannel validates, opens and commits a channel.
-func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *savedChannel, event EventType) (err error) {
+// saveChannel validates, opens and commits a channel. With keep the sealed
+// credentials stay as they are by then, since the channel may have renewed them.
+func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *savedChannel, event EventType, keep bool) (err error) {
 	if err := d.checkSettings(saved.Settings); err != nil {
 		return err
 	}
@@ -186,7 +190,7 @@ func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *sav
 	if !ok {
 		return badField("kind", "there is no connector for %q", acct.Kind)
 	}
-	ch, err := conn.Open(ctx, acct, d.env(acct.ID))
+	ch, err := conn.Open(ctx, acct, d.env(acct.ID, &opening{}))
 	if err != nil {
 		return err
 	}
@@ -216,6 +220,18 @@ func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *sav
 	_, err = d.decide(ctx, Actor{Kind: ActorHost}, func() Want {
 		return Want{Records: []RecordRef{ref}, Keys: []Key{addressKey(saved.Address)}}
 	}, func(u *unit) error {
+		if event == EventChannelUpdated {
+			now, err := decodeRecords[savedChannel](u.snap, recordChannel)
+			if err != nil {
+				return err
+			}
+			if len(now) == 0 {
+				return fmt.Errorf("channel %q: %w", acct.ID, ErrNotFound)
+			}
+			if keep {
+				saved.Sealed = now[0].Sealed
+			}
+		}
 		owner, taken := u.snap.Refs[addressKey(saved.Address)]
 		if taken && owner.ID != string(acct.ID) {
 			return badField("address", "%s is connected already", saved.Address)
@@ -487,12 +503,17 @@ func (d *Desk) Refresh(ctx context.Context) error {
 	}
 	d.openChannels(ctx, saved)
 	d.mu.Lock()
+	open := slices.Collect(maps.Values(d.channels))
 	for id, o := range d.channels {
 		_, sends := o.ch.(channel.Sender)
 		v.channels[id] = &channelView{info: o.info(), settings: o.saved.Settings, via: o.saved.ReceivesVia, sends: sends}
 	}
 	d.mu.Unlock()
+	// What a channel delivers at once must find the channel known.
 	d.viewed.Store(v)
+	for _, o := range open {
+		d.startOrStop(o)
+	}
 	return nil
 }
 
@@ -518,8 +539,8 @@ func (d *Desk) openChannels(ctx context.Context, saved []savedChannel) {
 		if !ids[id] {
 			d.mu.Lock()
 			delete(d.channels, id)
-			d.mu.Unlock()
 			o.stop()
+			d.mu.Unlock()
 			if c, ok := o.ch.(io.Closer); ok {
 				_ = c.Close()
 			}
@@ -544,15 +565,14 @@ func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []chann
 		d.mu.Lock()
 		old.saved = s
 		d.mu.Unlock()
-		d.startOrStop(old)
 		return
 	}
-	o := &opened{desk: d, saved: s, form: form, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}
+	o := &opened{saved: s, form: form, opening: &opening{}, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}
 	acct, err := d.account(s)
 	if err == nil {
 		acct.Forwards = forwards
 		if conn, ok := d.connectors[s.Kind]; ok {
-			o.ch, err = conn.Open(ctx, acct, d.env(s.ID))
+			o.ch, err = conn.Open(ctx, acct, d.env(s.ID, o.opening))
 		} else {
 			err = fmt.Errorf("ticket: there is no connector for %q", s.Kind)
 		}
@@ -562,22 +582,17 @@ func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []chann
 		o.openErr, o.ch = err, nil
 		o.status.State, o.status.Reason = channel.StateDegraded, err.Error()
 	}
-	if old != nil {
-		if o.openErr == nil {
-			o.status = old.status
-		}
-		if old.openErr != nil && o.openErr == nil {
-			o.status = channel.Status{State: channel.StateConnecting, Since: d.now()}
-		}
-		if old.ch != nil && old.ch.Info().Exclusive {
-			old.stop()
-		}
-	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.channels[s.ID] = o
-	d.mu.Unlock()
-	d.startOrStop(o)
-	if old != nil {
-		old.stop()
+	if old == nil {
+		return
 	}
+	if o.openErr == nil && old.openErr == nil {
+		o.status, o.told = old.status, old.told
+	}
+	if o.ch != nil && o.ch.Info().Exclusive {
+		o.received = old.received // the old Receive ends before the new begins
+	}
+	old.stop()
 }

@@ -72,7 +72,7 @@ func (d *Desk) Start(ctx context.Context, o Opening) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	scheme := d.scheme(o.Channel)
+	scheme := v.scheme(o.Channel)
 	key := contactKey(scheme, o.To[0].Address)
 	out := &Opened{}
 	_, err = d.decide(ctx, Agent(o.By), func() Want { return Want{Keys: []Key{key}, Follow: true} }, func(u *unit) error {
@@ -134,6 +134,17 @@ func wantOutgoing(id MessageID) func() Want {
 	}
 }
 
+// partlySent reports whether some recipients have the message already, while
+// others are still tried: it cannot be taken back, nor be given another text.
+func partlySent(m *Message) bool {
+	for _, d := range m.Deliveries {
+		if d.State != channel.DeliveryPending && d.State != channel.DeliveryFailed {
+			return true
+		}
+	}
+	return false
+}
+
 // Cancelled is the answer to Cancel: either the message will never be sent, or
 // it was too late, and State says how far it is.
 type Cancelled struct {
@@ -141,7 +152,8 @@ type Cancelled struct {
 	State     OutState
 }
 
-// Cancel takes back a pending message. There is exactly one answer, for every
+// Cancel takes back a pending message; one that some recipients have already
+// cannot be. There is exactly one answer, for every
 // interleaving with the sender, over restarts and nodes. Cancelling again gives
 // the same answer. Error: ErrNotFound.
 func (d *Desk) Cancel(ctx context.Context, by Actor, id MessageID) (Cancelled, error) {
@@ -151,7 +163,7 @@ func (d *Desk) Cancel(ctx context.Context, by Actor, id MessageID) (Cancelled, e
 		if m == nil {
 			return err
 		}
-		if err != nil {
+		if err != nil || partlySent(m) {
 			out = Cancelled{Cancelled: m.State == StateCancelled, State: m.State}
 			return errNothing
 		}
@@ -184,6 +196,9 @@ func (d *Desk) Edit(ctx context.Context, by Actor, id MessageID, e Edit) (*Messa
 		m, w, err := u.stillPending(id)
 		if err != nil {
 			return err
+		}
+		if partlySent(m) && (e.Text != nil || e.HTML != nil || e.Subject != nil) || !m.RedactedAt.IsZero() {
+			return ErrTooLate
 		}
 		set := func(p *string, v *string) {
 			if v != nil {
@@ -254,7 +269,7 @@ func (d *Desk) Resolve(ctx context.Context, by Actor, id MessageID, as Resolutio
 		if m == nil {
 			return fmt.Errorf("message %q: %w", id, ErrNotFound)
 		}
-		if m.State != StateUncertain {
+		if m.State != StateUncertain || as == AsResend && !m.RedactedAt.IsZero() {
 			return fmt.Errorf("message %q is %s: %w", id, m.State, ErrState)
 		}
 		out = m
@@ -268,8 +283,8 @@ func (d *Desk) Resolve(ctx context.Context, by Actor, id MessageID, as Resolutio
 			u.setState(m, StateFailed, "a person says that it was not sent")
 		case AsResend:
 			u.setState(m, StatePending, "")
-			m.NotBefore = u.now
-			u.enqueue(m)
+			m.NotBefore, m.FirstTryAt = u.now, time.Time{}
+			u.addSend(m)
 		}
 		return nil
 	})

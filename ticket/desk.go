@@ -80,6 +80,25 @@ func (v *deskView) queuesOf(a routing.AgentID) []routing.QueueID {
 	return out
 }
 
+// scheme returns the name space of a channel's addresses.
+func (v *deskView) scheme(id channel.ID) string {
+	if c, ok := v.channels[id]; ok && c.info.Scheme != "" {
+		return c.info.Scheme
+	}
+	return "unknown"
+}
+
+// agentMail reports whether an address is an agent's own.
+func (v *deskView) agentMail(address string) bool {
+	k := addressKey(address)
+	for _, a := range v.agents {
+		if a.Email != "" && addressKey(a.Email) == k {
+			return true
+		}
+	}
+	return false
+}
+
 // settings returns the settings that apply to what came to ch by via: those of
 // the receiving mailbox, where there is one.
 func (v *deskView) settings(ch, via channel.ID) Settings {

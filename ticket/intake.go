@@ -25,6 +25,11 @@ type result struct {
 	message     MessageID
 }
 
+// CauseNoticeAnswered is the cause of what an agent's mail program answered to a
+// notice of ours. It is held, so that a robot there cannot make tickets of its
+// own notices; a person's words can be released.
+const CauseNoticeAnswered channel.Cause = "notice_answered"
+
 // trace collects the steps of a decision.
 type trace []Step
 
@@ -34,7 +39,7 @@ func (t *trace) add(rule, outcome, detail string) {
 
 func (u *unit) isDuplicate(a *arrival) bool {
 	for _, k := range a.dups {
-		if _, ok := u.snap.Refs[k]; ok {
+		if ref, ok := u.snap.Refs[k]; ok && ref.ID != string(a.record) {
 			return true
 		}
 	}
@@ -51,7 +56,8 @@ func (u *unit) record(a *arrival, r result, fill func(i *Item)) result {
 			i = old
 			i.Held = nil
 		}
-	} else if r.disposition != DisposedDuplicate {
+	}
+	if r.disposition != DisposedDuplicate {
 		for _, k := range a.dups {
 			u.claim(k, RefItem, string(a.record))
 		}
@@ -76,7 +82,7 @@ func (u *unit) duplicate(a *arrival) result {
 
 // keepRaw adds the raw body to the commit and returns where it is.
 func (u *unit) keepRaw(a *arrival) BodyRef {
-	if !a.existing && a.raw.ref.ID != "" && !a.raw.ref.Blob {
+	if a.raw.inline != nil {
 		u.c.Bodies = append(u.c.Bodies, StoredBody{ID: a.raw.ref.ID, Data: a.raw.inline})
 	}
 	return a.raw.ref
@@ -107,14 +113,9 @@ func (u *unit) hold(a *arrival) []byte {
 }
 
 func (u *unit) quarantine(a *arrival, cause channel.Cause, detail string) result {
-	if !a.existing {
-		u.c.Bodies = append(u.c.Bodies, a.raw.bodies...)
-	}
+	u.c.Bodies = append(u.c.Bodies, a.raw.bodies...)
 	r := u.record(a, result{disposition: DisposedQuarantined, cause: cause}, func(i *Item) {
 		i.Raw, i.Held = u.keepRaw(a), u.hold(a)
-		if a.existing {
-			i.Raw = a.raw.ref
-		}
 		if detail != "" {
 			i.Detail = clean(detail, 500)
 		}
@@ -153,8 +154,15 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 	if it.Message == nil {
 		return u.waitForInterpretation(a)
 	}
-	if id, own := u.ownMessage(a); own {
-		return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseOwn, message: id}, nil)
+	if own := u.ownMessage(a); own != nil {
+		if it.Message.Direction != channel.Out {
+			return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseOwn, message: own.ID}, nil)
+		}
+		u.apply(own, &channel.Update{Kind: channel.UpdateEcho})
+		return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(channel.UpdateEcho), message: own.ID}, nil)
+	}
+	if a.answersNotice && rules.view.agentMail(it.Message.From.Address) {
+		return u.quarantine(a, CauseNoticeAnswered, "an agent's mail program answered a notice of ours")
 	}
 	return u.message(a, rules)
 }
@@ -177,23 +185,21 @@ func (u *unit) waitForInterpretation(a *arrival) result {
 
 // ownMessage reports whether the item is a message that this portal sent,
 // coming back: it carries our token as its own id, or an id that we know as
-// that of something we sent.
-func (u *unit) ownMessage(a *arrival) (MessageID, bool) {
+// that of something we sent. It is nil otherwise.
+func (u *unit) ownMessage(a *arrival) *Message {
 	m := a.item.Message
-	if m.Direction == channel.Out || m.ExternalID == "" {
-		return "", false
+	if m.ExternalID == "" {
+		return nil
 	}
 	if ref, ok := u.snap.Refs[externalKey(a.item.Channel, m.ExternalID)]; ok && ref.Kind == RefMessage {
 		if own := u.snap.Messages[MessageID(ref.ID)]; own != nil && own.Direction == Out {
-			return own.ID, true
+			return own
 		}
 	}
-	if a.self != "" {
-		if own := u.snap.Messages[a.self]; own != nil && own.Direction == Out {
-			return own.ID, true
-		}
+	if own := u.snap.Messages[a.self]; own != nil && own.Direction == Out {
+		return own
 	}
-	return "", false
+	return nil
 }
 
 // message takes a message into its conversation and ticket.
@@ -201,11 +207,7 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 	it := a.item
 	m := it.Message
 	var why trace
-	view := rules.view.channels[it.Channel]
-	scheme := view.info.Scheme
-	if scheme == "" {
-		scheme = "unknown"
-	}
+	scheme := rules.view.scheme(it.Channel)
 	out := m.Direction == channel.Out
 
 	conv, known, verified := u.thread(a, rules, &why)
@@ -253,8 +255,11 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 	if !out && !msg.Automatic.Is() {
 		conv.LastCustomerAt = u.now
 	}
-	if tk == nil && !out && conv.Assignee == "" && conv.WaitingSince.IsZero() && settings.Queue != "" && !msg.Automatic.Is() && !it.Imported {
-		conv.Queue, conv.WaitingSince = settings.Queue, u.now
+	if !out && !msg.Unverified && (conv.LastIncoming == "" || !msg.Automatic.Is()) {
+		conv.LastIncoming = msg.ID
+	}
+	if tk == nil && !out && conv.Assignee == "" && conv.WaitingSince.IsZero() && settings.Queue != "" && !msg.Automatic.Is() {
+		conv.wait(settings.Queue, u.now)
 		why.add("queue", "waits in queue", string(settings.Queue))
 	}
 
@@ -303,9 +308,7 @@ func (u *unit) incoming(a *arrival, conv *Conversation, contact ContactID, rules
 		msg.ExternalIDs = []string{m.ExternalID}
 	}
 	msg.Raw = u.keepRaw(a)
-	if !a.existing {
-		u.c.Bodies = append(u.c.Bodies, a.raw.bodies...)
-	}
+	u.c.Bodies = append(u.c.Bodies, a.raw.bodies...)
 	for i, at := range a.raw.attachments {
 		at.ID = attachmentID(msg.ID, i)
 		msg.Attachments = append(msg.Attachments, at)
@@ -372,7 +375,7 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 			why.add("ticket", "none", "automatic mail opens no ticket in a known conversation")
 			return nil
 		}
-		return u.newTicket(conv, msg, s, "", why)
+		return u.newTicket(a, conv, msg, s, "", why)
 	}
 	c := ReturnCase{
 		Status: old.Status, Automatic: msg.Automatic.Is(), Imported: a.item.Imported, Outbound: msg.Direction == Out,
@@ -386,8 +389,13 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 	}
 	action := rules.ret.Decide(c)
 	why.add("return", string(action), "ticket #"+itoa(old.Number)+" is "+string(old.Status))
+	if action == FollowUp && a.item.Message.NoTicket {
+		why.add("ticket", "none", "the channel's rules make no ticket of it")
+		conv.Ticket = ""
+		return nil
+	}
 	if action == FollowUp {
-		return u.newTicket(conv, msg, s, old.ID, why)
+		return u.newTicket(a, conv, msg, s, old.ID, why)
 	}
 	u.editTicket(old).MessageCount++
 	if action != Reopen || msg.Automatic.Is() {
@@ -399,20 +407,21 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 	old.LastCustomerAt = u.now
 	from := old.Status
 	old.Status, old.SolvedAt, old.ClosedAt = Open, time.Time{}, time.Time{}
+	old.Imported = old.Imported && a.item.Imported
 	if old.Assignee == "" && old.Queue != "" {
-		old.WaitingSince = u.now
+		old.wait(old.Queue, u.now)
 	}
 	u.event(Event{Type: EventTicketReopened, Ticket: old.ID, Conversation: conv.ID, Message: msg.ID, Data: map[string]string{"from": string(from)}})
 	return old
 }
 
 // newTicket opens a ticket on a conversation and puts it in its queue.
-func (u *unit) newTicket(conv *Conversation, msg *Message, s Settings, followUp TicketID, why *trace) *Ticket {
+func (u *unit) newTicket(a *arrival, conv *Conversation, msg *Message, s Settings, followUp TicketID, why *trace) *Ticket {
 	subject := clean(msg.Subject, 400)
 	t := &Ticket{
 		ID: TicketID(newID()), Subject: subject, Status: Open, Priority: Normal, Channel: conv.Channel,
 		Conversation: conv.ID, Conversations: []ConversationID{conv.ID}, Contact: conv.Contact, FollowUpOf: followUp,
-		MessageCount: 1, CreatedAt: u.now,
+		MessageCount: 1, Imported: a.item.Imported, CreatedAt: u.now,
 	}
 	if msg.Direction == In && !msg.Automatic.Is() {
 		t.LastCustomerAt = u.now
@@ -422,7 +431,7 @@ func (u *unit) newTicket(conv *Conversation, msg *Message, s Settings, followUp 
 	}
 	t.Queue = s.Queue
 	if t.Queue != "" && t.Assignee == "" {
-		t.WaitingSince = u.now
+		t.wait(t.Queue, u.now)
 		why.add("queue", "waits in queue", string(t.Queue))
 	} else if t.Queue == "" {
 		why.add("queue", "none", "the channel has no queue")

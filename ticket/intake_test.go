@@ -255,12 +255,12 @@ func TestLargeBodiesGoToBlobsAndOrphansAreRemoved(t *testing.T) {
 		it.Raw = channel.Bytes("0123456789abcdef")
 		o.back.Fail(func(op string) error {
 			if op == "commit" {
-				return errors.New("disk full")
+				return ticket.ErrConflict
 			}
 			return nil
 		})
 		require.Error(t, o.net.Deliver(o.ctx, box, it))
-		require.Empty(t, blobs.data, "what was not committed is removed")
+		require.Empty(t, blobs.data, "what was surely not committed is removed")
 		o.back.Fail(nil)
 		require.NoError(t, o.net.Deliver(o.ctx, box, it))
 		require.NoError(t, o.net.Deliver(o.ctx, box, it))

@@ -83,7 +83,10 @@ type Conversation struct {
 	Ticket TicketID `json:"ticket,omitempty"`
 	Assignment
 
-	MessageCount   int       `json:"message_count"`
+	MessageCount int `json:"message_count"`
+	// LastIncoming is the customer's message that an answer answers: the last
+	// that a person wrote.
+	LastIncoming   MessageID `json:"last_incoming,omitempty"`
 	LastCustomerAt time.Time `json:"last_customer_at,omitzero"`
 	CreatedAt      time.Time `json:"created_at"`
 	UpdatedAt      time.Time `json:"updated_at"`
@@ -96,8 +99,27 @@ type Assignment struct {
 	Assignee routing.AgentID `json:"assignee,omitempty"`
 	// Previous is who had it before.
 	Previous routing.AgentID `json:"previous,omitempty"`
-	// WaitingSince is set while it waits in its queue for an agent.
+	// WaitingSince is set while it waits for an agent.
 	WaitingSince time.Time `json:"waiting_since,omitzero"`
+	// QueuedAt is when it began to wait in this queue: later than WaitingSince
+	// after an overflow.
+	QueuedAt time.Time `json:"queued_at,omitzero"`
+}
+
+// wait puts the work into a queue, to be given away.
+func (a *Assignment) wait(q routing.QueueID, now time.Time) {
+	a.Queue, a.QueuedAt = q, now
+	if a.WaitingSince.IsZero() {
+		a.WaitingSince = now
+	}
+}
+
+// give gives the work to an agent, or with none takes it from the one it has.
+func (a *Assignment) give(to routing.AgentID) {
+	if a.Assignee != "" && a.Assignee != to {
+		a.Previous = a.Assignee
+	}
+	a.Assignee, a.WaitingSince, a.QueuedAt = to, time.Time{}, time.Time{}
 }
 
 // Status of a ticket.
@@ -146,6 +168,10 @@ type Ticket struct {
 	MergedInto TicketID `json:"merged_into,omitempty"`
 	SplitFrom  TicketID `json:"split_from,omitempty"`
 	FollowUpOf TicketID `json:"follow_up_of,omitempty"`
+
+	// Imported says that it was made of what was imported, backfilled or
+	// released: nobody is told of its assignment.
+	Imported bool `json:"imported,omitempty"`
 
 	MessageCount   int       `json:"message_count"`
 	LastCustomerAt time.Time `json:"last_customer_at,omitzero"`
@@ -238,6 +264,7 @@ type Message struct {
 	Work        WorkID               `json:"work,omitempty"`   // its send, while there is one
 	NotBefore   time.Time            `json:"not_before,omitzero"`
 	Attempts    int                  `json:"attempts,omitempty"`
+	FirstTryAt  time.Time            `json:"first_try_at,omitzero"`
 	SentAt      time.Time            `json:"sent_at,omitzero"`
 
 	// Search is the folded text to index; see [Fold]. Stores index it when the

@@ -51,7 +51,6 @@ func (m *Message) lane() string {
 // enqueue puts a message in the outbox: pending until NotBefore.
 func (u *unit) enqueue(m *Message) {
 	m.State = StatePending
-	m.Work = sendWorkID(m.ID)
 	if m.NotBefore.IsZero() {
 		m.NotBefore = u.now
 	}
@@ -60,11 +59,17 @@ func (u *unit) enqueue(m *Message) {
 			m.Deliveries = append(m.Deliveries, channel.Delivery{Recipient: p.Address, State: channel.DeliveryPending})
 		}
 	}
+	u.addSend(m)
+	u.event(Event{Type: EventMessageCreated, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel,
+		Agent: m.Agent, Data: map[string]string{"state": string(StatePending), "auto": string(m.Auto)}})
+}
+
+// addSend adds the work of sending a message.
+func (u *unit) addSend(m *Message) {
+	m.Work = sendWorkID(m.ID)
 	u.editMessage(m)
 	u.addWork(&Work{ID: m.Work, Kind: WorkSend, Lane: m.lane(), Channel: m.Channel, Message: m.ID, Ticket: m.Ticket,
 		Conversation: m.Conversation, NotBefore: m.NotBefore})
-	u.event(Event{Type: EventMessageCreated, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel,
-		Agent: m.Agent, Data: map[string]string{"state": string(StatePending), "auto": string(m.Auto)}})
 }
 
 // sender returns the channel that answers on a conversation: its own if that
@@ -165,14 +170,15 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 	if err != nil {
 		return nil, err
 	}
-	// The last message decides whom an answer goes to; it is read apart, since
-	// a newer one only makes that a little stale.
 	var conv ConversationID
-	var last *Message
+	var lastID MessageID
 	var made *Message
 	_, err = d.decide(ctx, Agent(draft.By), func() Want {
 		w := want()
 		w.Follow = true
+		if lastID != "" {
+			w.Messages = append(w.Messages, lastID)
+		}
 		if conv != "" && draft.Key != "" {
 			w.Keys = append(w.Keys, requestKey(conv, draft.Key))
 		}
@@ -182,14 +188,9 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 		if err != nil {
 			return err
 		}
-		if conv == "" {
-			conv = c.ID
-			if last, err = d.lastIncoming(ctx, c.ID); err != nil {
-				return err
-			}
-			if draft.Key != "" {
-				return errAgain // now with the key
-			}
+		if conv == "" || c.LastIncoming != lastID {
+			conv, lastID = c.ID, c.LastIncoming
+			return errAgain // now with the key, and the message to answer
 		}
 		if draft.Key != "" {
 			if ref, ok := u.snap.Refs[requestKey(conv, draft.Key)]; ok {
@@ -197,7 +198,7 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 				return errNothing
 			}
 		}
-		made, err = d.composeReply(u, c, t, last, draft, files)
+		made, err = d.composeReply(u, c, t, u.snap.Messages[lastID], draft, files)
 		if err != nil {
 			return err
 		}
@@ -214,27 +215,6 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 }
 
 func requestKey(c ConversationID, key string) Key { return NewKey("request", string(c), key) }
-
-// lastIncoming returns the newest message of a customer, or nil.
-func (d *Desk) lastIncoming(ctx context.Context, c ConversationID) (*Message, error) {
-	ms, _, err := d.store.Messages(ctx, MessageFilter{Conversation: c, NewestFirst: true}, Page{Limit: 20})
-	if err != nil {
-		return nil, fmt.Errorf("ticket: read conversation: %w", err)
-	}
-	var automatic *Message
-	for _, m := range ms {
-		switch {
-		case m.Direction != In || m.Unverified:
-		case m.Automatic.Is():
-			if automatic == nil {
-				automatic = m
-			}
-		default:
-			return m, nil
-		}
-	}
-	return automatic, nil
-}
 
 func (d *Desk) checkDraft(draft Draft) error {
 	if _, ok := d.view().agents[draft.By]; !ok {
@@ -333,7 +313,7 @@ func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, 
 	}
 	cv := v.channels[by]
 	m := &Message{
-		ID: MessageID(newID()), Conversation: c.ID, Ticket: c.Ticket, Channel: by, Direction: Out, Agent: draft.By,
+		ID: MessageID(newID()), Conversation: c.ID, Channel: by, Direction: Out, Agent: draft.By,
 		To: draft.To, Cc: draft.Cc, Bcc: draft.Bcc, Text: draft.Text, HTML: draft.HTML, CreatedAt: u.now, At: u.now,
 		References: c.References, From: channel.Party{Name: cv.info.Name, Address: cv.info.Address},
 	}
@@ -346,8 +326,11 @@ func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, 
 	if len(m.To) == 0 {
 		m.To, m.Cc = d.answerTo(c, last, draft)
 	}
-	if len(m.To)+len(m.Cc)+len(m.Bcc) == 0 {
+	switch n := len(m.To) + len(m.Cc) + len(m.Bcc); {
+	case n == 0:
 		return nil, ErrNoRecipient
+	case n > d.cfg.Limits.Recipients:
+		return nil, badField("to", "the answer would go to %d recipients; name at most %d", n, d.cfg.Limits.Recipients)
 	}
 	if err := checkParties(cv.info, "to", m.To, "cc", m.Cc, "bcc", m.Bcc); err != nil {
 		return nil, err
@@ -406,11 +389,11 @@ func (d *Desk) answerTo(c *Conversation, last *Message, draft Draft) (to, cc []c
 		}
 		return to, draft.Cc
 	}
-	to = replyParties(last)
+	v := d.view()
+	to = v.replyParties(last)
 	if !draft.ReplyAll {
 		return to, draft.Cc
 	}
-	v := d.view()
 	seen := map[string]bool{}
 	for _, p := range to {
 		seen[addressKey(p.Address)] = true

@@ -186,7 +186,7 @@ func TestANodeThatDiesWhileSending(t *testing.T) {
 			inOffice(t, nil, func(o *office) {
 				tk := ticketIn(o)
 				o.net.Fail(box, channeltest.Fault{Hang: true, Early: tt.early})
-				o.net.AnswerFind(box, tt.found)
+				o.net.AnswerFind(box, tt.found, tt.found) // asked before it dies, and by the other
 				m := o.reply(tk.ID, "Answer")
 				time.Sleep(12 * time.Second)
 				require.Equal(t, ticket.StateSending, o.message(m.ID).State)

@@ -23,11 +23,18 @@ type opened struct {
 	openErr error
 	status  channel.Status
 	told    channel.State // the last state an event told of
+	// opening tells the reports of this opening from those of others.
+	opening *opening
 
 	receiving context.CancelFunc // while Receive runs
 	sending   context.CancelFunc // while the lane's loop runs
-	ended     sync.WaitGroup
+	// received is closed when the last Receive has returned. For an exclusive
+	// channel it is handed on from opening to opening.
+	received chan struct{}
 }
+
+// opening is the identity of one call of Connector.Open.
+type opening struct{ _ byte }
 
 func (o *opened) info() channel.Info {
 	if o.ch == nil {
@@ -36,17 +43,15 @@ func (o *opened) info() channel.Info {
 	return o.ch.Info()
 }
 
-// stop ends what runs of the channel and waits for it.
+// stop tells what runs of the channel to end, and does not wait: a channel that
+// hangs must not hold up the others. d.mu is held.
 func (o *opened) stop() {
-	o.desk.mu.Lock()
 	for _, c := range []context.CancelFunc{o.receiving, o.sending} {
 		if c != nil {
 			c()
 		}
 	}
 	o.receiving, o.sending = nil, nil
-	o.desk.mu.Unlock()
-	o.ended.Wait()
 }
 
 // runner is what runs while Run runs.
@@ -67,21 +72,20 @@ func (d *Desk) startOrStop(o *opened) {
 		return
 	}
 	if o.saved.Settings.Inactive {
-		for _, c := range []context.CancelFunc{o.receiving, o.sending} {
-			if c != nil {
-				c()
-			}
-		}
-		o.receiving, o.sending = nil, nil
+		o.stop()
 		return
 	}
 	id := o.saved.ID
 	if r, ok := o.ch.(channel.Receiver); ok && o.receiving == nil {
 		var ctx context.Context
 		ctx, o.receiving = context.WithCancel(d.run.ctx)
-		o.ended.Add(1)
+		before, done := o.received, make(chan struct{})
+		o.received = done
 		d.run.wg.Go(func() {
-			defer o.ended.Done()
+			defer close(done)
+			if before != nil {
+				<-before // Receive is called once at a time
+			}
 			d.receive(ctx, id, r)
 		})
 	}
@@ -90,11 +94,7 @@ func (d *Desk) startOrStop(o *opened) {
 	if (sends || interprets) && o.sending == nil {
 		var ctx context.Context
 		ctx, o.sending = context.WithCancel(d.run.ctx)
-		o.ended.Add(1)
-		d.run.wg.Go(func() {
-			defer o.ended.Done()
-			d.workLane(ctx, string(id))
-		})
+		d.run.wg.Go(func() { d.workLane(ctx, string(id)) })
 	}
 }
 
@@ -112,7 +112,7 @@ func (d *Desk) receive(ctx context.Context, id channel.ID, r channel.Receiver) {
 		}
 		if err != nil {
 			d.log.Warn("receive", "channel", id, slog.Any("error", err))
-			d.report(id, channel.Status{State: channel.StateDegraded, Reason: err.Error(), NextTry: d.now().Add(pause)})
+			d.report(id, nil, channel.Status{State: channel.StateDegraded, Reason: err.Error(), NextTry: d.now().Add(pause)})
 		}
 		if sleep(ctx, pause/2+rand.N(pause/2+1)) != nil {
 			return
@@ -154,8 +154,8 @@ func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receive
 	return err
 }
 
-// env returns what a channel is given.
-func (d *Desk) env(id channel.ID) channel.Env {
+// env returns what a channel is given at an opening.
+func (d *Desk) env(id channel.ID, op *opening) channel.Env {
 	ref := RecordRef{recordState, string(id)}
 	return channel.Env{
 		Portal: d.cfg.Portal,
@@ -164,7 +164,7 @@ func (d *Desk) env(id channel.ID) channel.Env {
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return d.cfg.Dial(ctx, network, address)
 		},
-		Report: func(s channel.Status) { d.report(id, s) },
+		Report: func(s channel.Status) { d.report(id, op, s) },
 		LoadState: func(ctx context.Context) ([]byte, error) {
 			snap, err := d.store.Snapshot(ctx, Want{Records: []RecordRef{ref}})
 			if err != nil || snap.Records[ref] == nil {
@@ -187,12 +187,12 @@ func (d *Desk) env(id channel.ID) channel.Env {
 	}
 }
 
-// report takes a channel's status.
-func (d *Desk) report(id channel.ID, s channel.Status) {
+// report takes a channel's status, unless it was opened anew meanwhile.
+func (d *Desk) report(id channel.ID, op *opening, s channel.Status) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	o := d.channels[id]
-	if o == nil {
+	if o == nil || op != nil && o.opening != op {
 		return
 	}
 	if s.LastSeen.IsZero() {

@@ -36,9 +36,13 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 	defer stop()
 
 	out, err := d.outbound(ctx, a.msg, w.Attempts)
-	if err != nil {
+	switch {
+	case err != nil && w.Handed:
 		stop()
-		return err
+		return err // what may have left is looked for, as soon as it can be
+	case err != nil:
+		stop()
+		return a.settle(context.WithoutCancel(ctx), channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Code: "content", Reason: err.Error(), Err: err})
 	}
 	out.Handed = a.handed
 	if w.Handed {
@@ -49,7 +53,11 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 	receipt, err := sendSafely(ctx, s, out)
 	se := channel.AsSendError(err, a.isHanded())
 	if se != nil && se.Outcome == channel.Unknown {
-		if r, found := a.find(ctx, s, out); found != channel.FoundUnknown {
+		// The try's own time may be over, and the desk about to stop.
+		look, end := context.WithTimeout(context.WithoutCancel(ctx), findTimeout)
+		r, found := a.find(look, s, out)
+		end()
+		if found != channel.FoundUnknown {
 			stop()
 			return a.settleFound(context.WithoutCancel(ctx), r, found)
 		}
@@ -57,6 +65,9 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 	stop()
 	return a.settle(context.WithoutCancel(ctx), receipt, se)
 }
+
+// findTimeout bounds the look for a message right after its try.
+const findTimeout = 30 * time.Second
 
 // sender returns what the work's message leaves by.
 func (d *Desk) sender(w *Work) (channel.Sender, error) {
@@ -118,6 +129,15 @@ func (a *attempt) begin(ctx context.Context) error {
 			u.done(&w)
 			return nil
 		}
+		if !m.RedactedAt.IsZero() && !w.Handed {
+			u.done(&w) // deleted before it left
+			m.Work = ""
+			u.setState(m, StateCancelled, "deleted")
+			return nil
+		}
+		if m.FirstTryAt.IsZero() {
+			m.FirstTryAt = u.now
+		}
 		// The work's revision must be ours still, in the same commit.
 		cur := u.snap.Works[w.ID]
 		if cur == nil || cur.Revision != w.Revision {
@@ -172,7 +192,13 @@ func (a *attempt) keepLease(ctx context.Context, cancel context.CancelFunc) (sto
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for sleep(ctx, a.desk.cfg.Timing.Lease/3) == nil {
-			if err := a.putWork(ctx, func(*Work) {}); errors.Is(err, ErrConflict) {
+			err := a.putWork(ctx, func(*Work) {})
+			a.mu.Lock()
+			lapses := a.work.LeaseUntil
+			a.mu.Unlock()
+			// Cut off from the store, the try must end before another node
+			// may take over.
+			if errors.Is(err, ErrConflict) || err != nil && a.desk.now().Add(a.desk.cfg.Timing.Lease/3).After(lapses) {
 				cancel()
 				return
 			}
@@ -198,11 +224,26 @@ func (a *attempt) find(ctx context.Context, s channel.Sender, out *channel.Outbo
 func (a *attempt) settleFound(ctx context.Context, r channel.Receipt, found channel.Found) error {
 	switch found {
 	case channel.FoundYes:
+		// After a try that reached some, finding the message proves nothing
+		// about the others, unless the receipt names them.
+		if partlySent(a.msg) && !coversPending(a.msg, r) {
+			break
+		}
 		return a.settle(ctx, r, nil)
 	case channel.FoundNo:
 		return a.settle(ctx, r, &channel.SendError{Outcome: channel.NotSent, Code: "not_found", Reason: "an earlier try did not send it"})
 	}
 	return a.settle(ctx, r, &channel.SendError{Outcome: channel.Unknown, Code: "interrupted", Reason: "an earlier try was interrupted after it may have been sent"})
+}
+
+// coversPending reports whether a receipt speaks of every pending recipient.
+func coversPending(m *Message, r channel.Receipt) bool {
+	for _, d := range m.Deliveries {
+		if d.State == channel.DeliveryPending && !slices.ContainsFunc(r.Deliveries, func(o channel.Delivery) bool { return addressKey(o.Recipient) == addressKey(d.Recipient) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // settle commits the result of a try. An error of unknown outcome is looked
@@ -234,7 +275,7 @@ func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.Sen
 			}
 			u.settled(m, &w, r, se, d.cfg.Timing)
 			if c := u.snap.Conversations[m.Conversation]; c != nil && se == nil {
-				u.sentInto(c, m, r, d.ring.mint(m.ID))
+				u.sentInto(c, m, r, d.ring.mint(tokenOfMessage, string(m.ID)))
 			}
 			state = m.State
 			return nil
@@ -304,7 +345,9 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 		finish(StateUncertain, reason)
 	case !anyPending(m):
 		finish(deriveState(m.Deliveries, StateFailed), reason)
-	case u.now.Sub(m.CreatedAt) > t.GiveUp && u.now.Sub(m.NotBefore) > t.GiveUp/2:
+	case !m.RedactedAt.IsZero():
+		finish(StateCancelled, "deleted")
+	case u.now.Sub(m.FirstTryAt) > t.GiveUp:
 		u.advancePending(m, channel.DeliveryFailed)
 		finish(StateFailed, "given up: "+reason)
 	default:
@@ -378,7 +421,7 @@ func (d *Desk) outbound(ctx context.Context, m *Message, attempt int) (*channel.
 		ID: string(m.ID), Channel: m.Channel, ThreadID: m.ThreadID,
 		From: m.From, ReplyTo: m.ReplyTo, To: m.To, Cc: m.Cc, Bcc: m.Bcc,
 		Subject: m.Subject, Text: m.Text, HTML: m.HTML, Signature: m.Signature,
-		Token: d.ring.mint(m.ID), References: m.References, Automatic: m.Auto, Date: m.CreatedAt, Attempt: attempt,
+		Token: d.ring.mint(tokenOfMessage, string(m.ID)), References: m.References, Automatic: m.Auto, Date: m.CreatedAt, Attempt: attempt,
 	}
 	for _, del := range m.Deliveries {
 		if del.State != channel.DeliveryPending {

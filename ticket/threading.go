@@ -87,6 +87,15 @@ func refParties(m *channel.Message) []string {
 	return out
 }
 
+// refs are the ids that m refers to, as far as they can prove anything: without
+// a sender they cannot.
+func refs(m *channel.Message) []string {
+	if m.From.Address == "" {
+		return nil
+	}
+	return m.Evidence.IDs[:min(len(m.Evidence.IDs), keepReferences)]
+}
+
 // threadingKeys are the keys by which the conversation of m is looked for.
 func threadingKeys(ch channel.ID, m *channel.Message) []Key {
 	var keys []Key
@@ -96,7 +105,7 @@ func threadingKeys(ch channel.ID, m *channel.Message) []Key {
 	if m.Evidence.ThreadID != "" {
 		keys = append(keys, threadKey(ch, m.Evidence.ThreadID))
 	}
-	for _, id := range m.Evidence.IDs[:min(len(m.Evidence.IDs), maxEvidence)] {
+	for _, id := range refs(m) {
 		keys = append(keys, refKey(ch, id, m.From.Address))
 	}
 	return keys
@@ -152,13 +161,13 @@ func (u *unit) thread(a *arrival, rules intakeRules, why *trace) (conv *Conversa
 			}
 		}
 	}
-	for _, id := range m.Evidence.IDs[:min(len(m.Evidence.IDs), maxEvidence)] {
+	for _, id := range refs(m) {
 		if c := find(refKey(it.Channel, id, m.From.Address)); c != nil {
 			why.add("thread", "joined", "refers to a mail of the conversation, and its sender takes part")
 			return c, true, true
 		}
 	}
-	if m.ExternalID != "" {
+	if m.ExternalID != "" && m.From.Address != "" {
 		if c := find(refKey(it.Channel, m.ExternalID, m.From.Address)); c != nil {
 			why.add("thread", "joined", "was referred to earlier by the same sender")
 			return c, true, true
@@ -247,7 +256,7 @@ func (u *unit) remember(a *arrival, c *Conversation, msg *Message, rules intakeR
 	if m.Direction == channel.Out {
 		return
 	}
-	for _, id := range m.Evidence.IDs[:min(len(m.Evidence.IDs), keepReferences)] {
+	for _, id := range refs(m) {
 		u.claim(refKey(it.Channel, id, m.From.Address), RefConversation, string(c.ID))
 	}
 }

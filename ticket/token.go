@@ -14,9 +14,11 @@ import (
 // lower-case base32. It travels as Message-ID and in reply addresses. It names
 // the message, not the ticket, so that it stays valid when tickets are merged.
 const (
-	tokenVersion = 1
-	tokenMAC     = 10
-	tokenBytes   = 1 + 16 + tokenMAC
+	tokenOfMessage = 1 // the version byte: what the id names
+	tokenOfNotice  = 2 // a notice to an agent, by its work's id
+
+	tokenMAC   = 10
+	tokenBytes = 1 + 16 + tokenMAC
 )
 
 var tokenEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -34,26 +36,26 @@ func (k *keyRing) mac(secret, payload []byte) []byte {
 	return h.Sum(nil)[:tokenMAC]
 }
 
-// mint returns the token of a message, or "" for an id that is not ours.
-func (k *keyRing) mint(id MessageID) string {
-	u, err := uuid.Parse(string(id))
+// mint returns the token of what an id names, or "" for an id that is not ours.
+func (k *keyRing) mint(version byte, id string) string {
+	u, err := uuid.Parse(id)
 	if err != nil || len(k.Secrets) == 0 {
 		return ""
 	}
 	b := make([]byte, 0, tokenBytes)
-	b = append(b, tokenVersion)
+	b = append(b, version)
 	b = append(b, u[:]...)
 	b = append(b, k.mac(k.Secrets[0], b)...)
 	return tokenEncoding.EncodeToString(b)
 }
 
 // verify returns the message that a token names, if the token is ours.
-func (k *keyRing) verify(token string) (MessageID, bool) {
+func (k *keyRing) verify(version byte, token string) (MessageID, bool) {
 	token = strings.ToLower(token)
 	b, err := tokenEncoding.DecodeString(token)
 	// A token has one spelling: the bits of its last letter that carry nothing
 	// are zero.
-	if err != nil || len(b) != tokenBytes || b[0] != tokenVersion || tokenEncoding.EncodeToString(b) != token {
+	if err != nil || len(b) != tokenBytes || b[0] != version || tokenEncoding.EncodeToString(b) != token {
 		return "", false
 	}
 	payload, mac := b[:tokenBytes-tokenMAC], b[tokenBytes-tokenMAC:]

@@ -30,6 +30,8 @@ type unit struct {
 	edited  map[any]bool
 	// limit bounds an agent's load for this unit's automatic assignment.
 	limit map[routing.AgentID]int
+	// freed are bodies in Blobs that the changes no longer refer to.
+	freed []BodyRef
 }
 
 func newUnit(now time.Time, snap *Snapshot, by Actor) *unit {
@@ -246,18 +248,23 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 			if errors.Is(err, errNothing) {
 				return u, nil
 			}
-			if !errors.Is(err, errAgain) || try >= maxTries {
+			switch {
+			case errors.Is(err, errPoison):
+				try-- // one more item is known to be poison: that is progress
+			case !errors.Is(err, errAgain) || try >= maxTries:
 				return nil, err
 			}
 		} else {
 			u.finish(d.view())
 			err := d.store.Commit(ctx, &u.c)
 			if err == nil {
-				d.committed(u)
+				d.committed(ctx, u)
 				return u, nil
 			}
-			lost := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit)
-			if !lost || try >= maxTries {
+			switch lost := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit); {
+			case !lost:
+				return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
+			case try >= maxTries:
 				return nil, fmt.Errorf("ticket: commit: %w", err)
 			}
 		}
@@ -273,10 +280,17 @@ var (
 	errNothing = errors.New("ticket: nothing to change")
 	// errAgain is returned by a decision that needs what was not read.
 	errAgain = errors.New("ticket: read more")
+	// errPoison is returned by a decision that found an item to be poison.
+	errPoison = errors.New("ticket: decide again without the poison")
+	// errMaybeCommitted is joined to the error of a commit that may have
+	// happened all the same.
+	errMaybeCommitted = errors.New("it may have been committed")
 )
 
-// committed tells whoever waits for events or work of this node.
-func (d *Desk) committed(u *unit) {
+// committed tells whoever waits for events or work of this node, and removes
+// what was redacted.
+func (d *Desk) committed(ctx context.Context, u *unit) {
+	d.deleteBlobs(ctx, u.freed)
 	if len(u.c.Events) > 0 {
 		d.feed.broadcast()
 	}

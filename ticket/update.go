@@ -11,6 +11,9 @@ import (
 // known, or the news are not about somebody it was sent to.
 func (u *unit) update(a *arrival) (result, bool) {
 	up := a.item.Update
+	if r, ok := u.applyWatermark(a); ok {
+		return r, true
+	}
 	for _, m := range u.targets(a) {
 		if !u.apply(m, up) {
 			continue
@@ -20,6 +23,23 @@ func (u *unit) update(a *arrival) (result, bool) {
 		}), true
 	}
 	return result{}, false
+}
+
+// applyWatermark applies an update to everything up to a time. It is recorded
+// with the newest message that it changed.
+func (u *unit) applyWatermark(a *arrival) (result, bool) {
+	var newest *Message
+	for _, id := range a.before {
+		if m := u.snap.Messages[id]; m != nil && u.apply(m, a.item.Update) && newest == nil {
+			newest = m
+		}
+	}
+	if newest == nil {
+		return result{}, false
+	}
+	return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(a.item.Update.Kind), message: newest.ID}, func(i *Item) {
+		i.Raw = u.keepRaw(a)
+	}), true
 }
 
 // targets are the messages that an update names, best evidence first.
@@ -51,6 +71,12 @@ func (u *unit) apply(m *Message, up *channel.Update) bool {
 			return false
 		}
 		return u.applyReport(m, up)
+	case channel.UpdateEdit, channel.UpdateRemove, channel.UpdateReaction:
+		if !m.RedactedAt.IsZero() {
+			return true // what was deleted here stays so
+		}
+	}
+	switch up.Kind {
 	case channel.UpdateEdit:
 		u.editMessage(m)
 		m.Text, m.NewText = up.Text, ""

@@ -146,7 +146,7 @@ func (u *unit) setStatus(t *Ticket, s Status) {
 	case !s.Active():
 		t.WaitingSince = time.Time{}
 	case t.Assignee == "" && t.Queue != "" && t.WaitingSince.IsZero():
-		t.WaitingSince = u.now
+		t.wait(t.Queue, u.now)
 	}
 }
 
@@ -194,12 +194,9 @@ func (d *Desk) AssignConversation(ctx context.Context, by Actor, id Conversation
 }
 
 func (u *unit) assign(at *Assignment, a routing.AgentID, active bool) {
-	if at.Assignee != a && at.Assignee != "" {
-		at.Previous = at.Assignee
-	}
-	at.Assignee, at.WaitingSince = a, time.Time{}
+	at.give(a)
 	if a == "" && active && at.Queue != "" {
-		at.WaitingSince = u.now
+		at.wait(at.Queue, u.now)
 	}
 }
 
@@ -282,7 +279,7 @@ func (d *Desk) MakeTicket(ctx context.Context, by Actor, id ConversationID) (*Ti
 			t.Queue = d.view().settings(c.Channel, c.Via).Queue
 		}
 		if t.Assignee == "" && t.Queue != "" && t.WaitingSince.IsZero() {
-			t.WaitingSince = u.now
+			t.wait(t.Queue, u.now)
 		}
 		c.Assignment, c.Ticket = Assignment{}, t.ID
 		u.editTicket(t)
@@ -299,7 +296,30 @@ func (d *Desk) MakeTicket(ctx context.Context, by Actor, id ConversationID) (*Ti
 // Pending messages are cancelled. Error: ErrNotFound.
 func (d *Desk) DeleteTicket(ctx context.Context, by Actor, id TicketID) error {
 	// Content goes first, so that a crash between leaves a ticket that can be
-	// deleted again and not content that nobody finds.
+	// deleted again and not content that nobody finds; and once more after,
+	// for what came meanwhile.
+	if err := d.redactTicket(ctx, by, id); err != nil {
+		return err
+	}
+	_, err := d.changeTicket(ctx, by, id, func(u *unit, t *Ticket) error {
+		u.editTicket(t)
+		t.DeletedAt, t.Subject, t.Tags, t.Fields = u.now, "", nil, nil
+		t.WaitingSince, t.Status = time.Time{}, Closed
+		if c := u.snap.Conversations[t.Conversation]; c != nil && c.Ticket == t.ID {
+			u.editConversation(c)
+			c.Ticket, c.Subject = "", ""
+		}
+		u.event(Event{Type: EventTicketDeleted, Ticket: t.ID, Conversation: t.Conversation, Channel: t.Channel})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return d.redactTicket(ctx, by, id)
+}
+
+// redactTicket cancels and redacts the messages of a ticket.
+func (d *Desk) redactTicket(ctx context.Context, by Actor, id TicketID) error {
 	var after Next
 	for {
 		ms, next, err := d.store.Messages(ctx, MessageFilter{Ticket: id}, Page{Limit: 200, After: after})
@@ -317,21 +337,10 @@ func (d *Desk) DeleteTicket(ctx context.Context, by Actor, id TicketID) error {
 			}
 		}
 		if next == "" {
-			break
+			return nil
 		}
 		after = next
 	}
-	_, err := d.changeTicket(ctx, by, id, func(u *unit, t *Ticket) error {
-		u.editTicket(t)
-		t.DeletedAt, t.Subject, t.Tags, t.Fields = u.now, "", nil, nil
-		t.WaitingSince, t.Status = time.Time{}, Closed
-		if c := u.snap.Conversations[t.Conversation]; c != nil && c.Ticket == t.ID {
-			u.editConversation(c).Subject = ""
-		}
-		u.event(Event{Type: EventTicketDeleted, Ticket: t.ID, Conversation: t.Conversation, Channel: t.Channel})
-		return nil
-	})
-	return err
 }
 
 // DeleteMessage withdraws a message where the network can, and redacts what is
@@ -346,7 +355,8 @@ func (d *Desk) DeleteMessage(ctx context.Context, by Actor, id MessageID) (withd
 		if _, err := d.Cancel(ctx, by, id); err != nil {
 			return false, err
 		}
-		if err := d.Act(ctx, by, id, channel.VerbWithdraw); err == nil {
+		left := m.State == StateSent || m.State == StateDelivered || m.State == StateRead
+		if left && d.Act(ctx, by, id, channel.VerbWithdraw) == nil {
 			withdrawn = true
 		}
 	}
@@ -354,7 +364,6 @@ func (d *Desk) DeleteMessage(ctx context.Context, by Actor, id MessageID) (withd
 }
 
 func (d *Desk) redactMessage(ctx context.Context, by Actor, id MessageID) error {
-	var refs []BodyRef
 	_, err := d.decide(ctx, by, wantOutgoing(id), func(u *unit) error {
 		m := u.snap.Messages[id]
 		if m == nil {
@@ -363,35 +372,25 @@ func (d *Desk) redactMessage(ctx context.Context, by Actor, id MessageID) error 
 		if !m.RedactedAt.IsZero() {
 			return errNothing
 		}
-		refs = append(refs, m.Raw)
-		for _, a := range m.Attachments {
-			refs = append(refs, a.Body)
-		}
 		u.redact(m, by)
 		return nil
 	})
-	if err != nil || d.cfg.Blobs == nil {
-		return err
-	}
-	for _, ref := range refs {
-		if ref.Blob {
-			if err := d.cfg.Blobs.Delete(ctx, ref.ID); err != nil {
-				return fmt.Errorf("ticket: delete body: %w", err)
-			}
-		}
-	}
-	return nil
+	return err
 }
 
 // redact removes a message's content and keeps who and when.
 func (u *unit) redact(m *Message, by Actor) {
 	u.editMessage(m)
-	if m.Raw.ID != "" && !m.Raw.Blob {
-		u.c.DropBodies = append(u.c.DropBodies, m.Raw.ID)
-	}
+	refs := []BodyRef{m.Raw}
 	for _, a := range m.Attachments {
-		if a.Body.ID != "" && !a.Body.Blob {
-			u.c.DropBodies = append(u.c.DropBodies, a.Body.ID)
+		refs = append(refs, a.Body)
+	}
+	for _, ref := range refs {
+		switch {
+		case ref.Blob:
+			u.freed = append(u.freed, ref)
+		case ref.ID != "":
+			u.c.DropBodies = append(u.c.DropBodies, ref.ID)
 		}
 	}
 	m.Subject, m.Text, m.NewText, m.HTML, m.Search = "", "", "", "", ""
@@ -449,10 +448,11 @@ func (d *Desk) Quarantine(ctx context.Context, p Page) ([]*Item, Next, error) {
 	return d.store.Items(ctx, ItemFilter{Disposition: DisposedQuarantined}, p)
 }
 
-// Release takes a quarantined item in as if its channel had understood it as a
-// message. Nothing automatic is sent for it. It returns the item as it then is.
-// Errors: ErrNotFound, ErrState when it is not quarantined or was never
-// understood.
+// Release takes a quarantined item in as a message; one that was never
+// understood is given to its channel to be interpreted once more. Nothing
+// automatic is sent for it. It returns the item as it then is. Errors:
+// ErrNotFound, and ErrState when it is not quarantined, its channel is gone, or
+// its channel interprets nothing.
 func (d *Desk) Release(ctx context.Context, by Actor, id ItemID) (*Item, error) {
 	snap, err := d.store.Snapshot(ctx, Want{Items: []ItemID{id}})
 	if err != nil {
@@ -465,12 +465,15 @@ func (d *Desk) Release(ctx context.Context, by Actor, id ItemID) (*Item, error) 
 	if rec.Disposition != DisposedQuarantined {
 		return nil, fmt.Errorf("item %q is not quarantined: %w", id, ErrState)
 	}
+	if d.view().channels[rec.Channel] == nil {
+		return nil, fmt.Errorf("item %q is of a channel that was removed: %w", id, ErrState)
+	}
 	it, err := d.heldItem(ctx, rec)
 	if err != nil {
 		return nil, err
 	}
 	if it.Message == nil {
-		return nil, fmt.Errorf("item %q was never understood; its raw form is kept: %w", id, ErrState)
+		return d.replay(ctx, by, rec)
 	}
 	it.Imported = true
 	revision := rec.Revision
@@ -492,6 +495,33 @@ func (d *Desk) Release(ctx context.Context, by Actor, id ItemID) (*Item, error) 
 		return nil, fmt.Errorf("ticket: read item: %w", err)
 	}
 	return snap.Items[id], nil
+}
+
+// replay gives a quarantined item to its channel to be interpreted again.
+func (d *Desk) replay(ctx context.Context, by Actor, rec *Item) (*Item, error) {
+	d.mu.Lock()
+	o := d.channels[rec.Channel]
+	d.mu.Unlock()
+	if o == nil || o.ch == nil {
+		return nil, fmt.Errorf("channel %q: %w", rec.Channel, ErrNotFound)
+	}
+	if _, ok := o.ch.(channel.Interpreter); !ok {
+		return nil, fmt.Errorf("item %q was never understood; its raw form is kept: %w", rec.ID, ErrState)
+	}
+	var out *Item
+	_, err := d.decide(ctx, by, func() Want { return Want{Items: []ItemID{rec.ID}} }, func(u *unit) error {
+		i := u.snap.Items[rec.ID]
+		if i == nil || i.Revision != rec.Revision {
+			return fmt.Errorf("item %q: %w", rec.ID, errStale)
+		}
+		i.Disposition, i.Cause, i.Detail, i.Imported = DisposedWaiting, "", "", true
+		u.editItem(i)
+		u.addWork(&Work{Kind: WorkInterpret, Lane: string(i.Channel), Channel: i.Channel, Item: i.ID})
+		u.event(Event{Type: EventItemReleased, Channel: i.Channel, Data: map[string]string{"item": string(i.ID), "became": string(DisposedWaiting)}})
+		out = i
+		return nil
+	})
+	return out, err
 }
 
 // heldItem returns a stored item in the channel's terms.
@@ -518,7 +548,7 @@ func (d *Desk) heldItem(ctx context.Context, rec *Item) (*channel.Item, error) {
 func (d *Desk) revive(it *channel.Item, rec *Item, released bool) *arrival {
 	a := &arrival{item: it, record: rec.ID, existing: true, released: released}
 	a.raw.ref = rec.Raw
-	d.verifyTokens(a)
+	d.identify(a)
 	var h held
 	if len(rec.Held) > 0 && json.Unmarshal(rec.Held, &h) == nil && it.Message != nil && len(it.Message.Attachments) == 0 {
 		a.raw.attachments = h.Attachments

@@ -164,7 +164,8 @@ func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 	back := *w
 	back.Owner, back.LeaseUntil = "", time.Time{}
 	back.LastError = clean(cause.Error(), 300)
-	back.Parked = w.Attempts >= maxAttempts
+	// Sends end by Timing.GiveUp, and interpretation in quarantine.
+	back.Parked = w.Attempts >= maxAttempts && w.Kind != WorkSend && w.Kind != WorkInterpret
 	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
 		again := back
 		again.NotBefore = u.now.Add(backoff(w.Attempts, time.Second, d.cfg.Timing.RetryMax))
