@@ -140,7 +140,7 @@ func (p *pages) goTo(w http.ResponseWriter, r *http.Request, path string) error 
 }
 
 func (p *pages) static(w http.ResponseWriter, r *http.Request) error {
-	types := map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8"}
+	types := map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
 	name := r.PathValue("name")
 	t, ok := types[name]
 	if !ok {

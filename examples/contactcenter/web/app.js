@@ -16,7 +16,8 @@ const locale = (root) => {
 };
 
 const frames = (root) => {
-  for (const f of root.querySelectorAll("iframe")) {
+  for (const f of root.querySelectorAll("iframe:not([data-fits])")) {
+    f.dataset.fits = "";
     const fit = () => {
       const doc = f.contentDocument;
       if (doc && doc.body) f.style.height = Math.min(doc.documentElement.scrollHeight + 4, 2000) + "px";
@@ -27,9 +28,9 @@ const frames = (root) => {
 };
 
 const controls = (root) => {
-  for (const el of root.querySelectorAll("select[data-submit]")) el.addEventListener("change", () => el.form.requestSubmit());
+  for (const el of root.querySelectorAll("select[data-submit]")) el.onchange = () => el.form.requestSubmit();
   for (const el of root.querySelectorAll("form[data-confirm]"))
-    el.addEventListener("submit", (e) => { if (!confirm(el.dataset.confirm)) e.preventDefault(); });
+    el.onsubmit = () => confirm(el.dataset.confirm);
 };
 
 const tick = () => {
@@ -54,15 +55,27 @@ const refresh = async () => {
   if (facts && nextFacts && !facts.contains(document.activeElement)) { facts.replaceWith(nextFacts); fresh(nextFacts); }
 };
 
-// Messages that did not change stay, so that their frames do not load again.
+// Messages that did not change stay where they are, so that their frames do not
+// load again.
 const merge = (live, part) => {
-  const same = (el) => el.outerHTML.replace(/<time.*?<\/time>/g, "").replace(/ style="[^"]*"/g, "").replace(/Leav[^<]*/g, "");
-  for (const el of [...part.children]) {
-    const old = el.id && document.getElementById(el.id);
-    if (old && same(old) === same(el)) el.replaceWith(old);
-    else { document.adoptNode(el); fresh(el); }
+  const same = (el) => el.outerHTML.replace(/<time.*?<\/time>/g, "").replace(/ (style|data-fits)="[^"]*"/g, "").replace(/Leav[^<]*/g, "");
+  const wanted = [...part.children].map((el) => {
+    const old = el.id && live.querySelector("#" + CSS.escape(el.id));
+    if (old && same(old) === same(el)) return old;
+    if (old) old.replaceWith(el);
+    return el;
+  });
+  let at = live.firstElementChild;
+  for (const el of wanted) {
+    if (el === at) at = at.nextElementSibling;
+    else live.insertBefore(el, at);
   }
-  live.replaceChildren(...part.children);
+  while (at) {
+    const next = at.nextElementSibling;
+    at.remove();
+    at = next;
+  }
+  fresh(live);
 };
 
 const follow = () => {
