@@ -187,15 +187,21 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) error {
 		data := signInData{To: localPath(r.PostForm.Get("to")), Agent: agent, Hint: p.hint}
 		return p.render(w, r, e.status, "signin", "Sign in", view{Problem: e.Message, Data: data})
 	}
-	//nolint:gosec // Secure wherever it is served over TLS
+	//nolint:gosec // see secure
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: value, Path: "/", Expires: expires, HttpOnly: true,
-		Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+		Secure: p.secure(r), SameSite: http.SameSiteStrictMode})
 	return p.goTo(w, r, localPath(r.PostForm.Get("to")))
 }
 
+// secure reports whether the browser is to send the session over TLS only:
+// wherever TLS is served, here or by what PUBLIC_URL names in front of us.
+func (p *pages) secure(r *http.Request) bool {
+	return r.TLS != nil || strings.HasPrefix(p.host.opts.publicURL, "https://")
+}
+
 func (p *pages) signOut(w http.ResponseWriter, r *http.Request) error {
-	//nolint:gosec // as above
-	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+	//nolint:gosec // see secure
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: p.secure(r), SameSite: http.SameSiteStrictMode})
 	return p.goTo(w, r, "/signin")
 }
 
