@@ -13,8 +13,9 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/anteroom/anteroom/channel"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/channel"
 )
 
 // fileBody is a body whose reader can seek, unlike that of channel.Bytes.

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/anteroom/anteroom/channel"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/channel"
 )
 
 func TestAsSendError(t *testing.T) {

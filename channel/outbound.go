@@ -153,8 +153,7 @@ func AsSendError(err error, handed bool) *SendError {
 	if err == nil {
 		return nil
 	}
-	var se *SendError
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*SendError](err); ok {
 		return se
 	}
 	o := NotSent

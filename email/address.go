@@ -99,7 +99,7 @@ func domainProblem(domain string) string {
 		}
 		return ""
 	}
-	for _, label := range strings.Split(domain, ".") {
+	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || len(label) > 63*4 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
 			return "has a bad domain"
 		}

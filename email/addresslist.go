@@ -176,7 +176,7 @@ func tokenWithAt(s string) (rest, addr string) {
 		return "", s // a quoted local part
 	}
 	var others []string
-	for _, w := range strings.Fields(s) {
+	for w := range strings.FieldsSeq(s) {
 		if addr == "" && strings.Contains(w, "@") {
 			addr = strings.Trim(w, `[]"`)
 			continue

@@ -279,11 +279,11 @@ func htmlCharset(label string, b []byte) string {
 		return label
 	}
 	head := strings.ToLower(string(b[:min(len(b), 2048)]))
-	i := strings.Index(head, "charset=")
-	if i < 0 || !strings.Contains(head[:i], "<meta") {
+	before, after, ok := strings.Cut(head, "charset=")
+	if !ok || !strings.Contains(before, "<meta") {
 		return label
 	}
-	v := strings.TrimLeft(head[i+len("charset="):], `"' `)
+	v := strings.TrimLeft(after, `"' `)
 	if j := strings.IndexAny(v, `"'>; /`); j >= 0 {
 		v = v[:j]
 	}

@@ -3,6 +3,7 @@ package email
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -60,7 +61,7 @@ func (r *reading) standardBounce(p *part) *Bounce {
 func fieldGroups(b []byte) [][]byte {
 	b = bytes.ReplaceAll(b, []byte("\r"), nil)
 	var out [][]byte
-	for _, g := range bytes.Split(b, []byte("\n\n")) {
+	for g := range bytes.SplitSeq(b, []byte("\n\n")) {
 		if len(bytes.TrimSpace(g)) > 0 && len(out) < maxRecipients+1 {
 			out = append(out, append(bytes.Trim(g, "\n"), '\n'))
 		}
@@ -173,10 +174,10 @@ func idAndAnchors(head []byte) (id string, anchors []string) {
 	h := rawHeaderOf(head)
 	id = firstID(h.get("Message-ID"))
 	refs := parseIDs(h.get("References"))
-	for i := len(refs) - 1; i >= 0; i-- {
-		local, _, _ := strings.Cut(refs[i], "@")
+	for _, ref := range slices.Backward(refs) {
+		local, _, _ := strings.Cut(ref, "@")
 		if token, ok := strings.CutSuffix(local, anchorSuffix); ok && isToken(token) {
-			return id, []string{refs[i]}
+			return id, []string{ref}
 		}
 	}
 	return id, nil

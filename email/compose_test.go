@@ -74,7 +74,7 @@ func TestComposeWritesATextMailThatOthersCanRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "Nguyễn Văn Bình", to[0].Name)
 	require.Equal(t, "text/plain; charset=utf-8", std.Header.Get("Content-Type"))
-	for _, line := range strings.Split(raw, "\r\n") {
+	for line := range strings.SplitSeq(raw, "\r\n") {
 		require.LessOrEqual(t, len(line), 200)
 		require.NotContains(t, line, "\n")
 	}

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/anteroom/anteroom/channel"
 	"golang.org/x/net/idna"
+
+	"github.com/anteroom/anteroom/channel"
 )
 
 // headerWriter writes header fields. No value can break out of its field: each
@@ -63,7 +64,7 @@ func (h *headerWriter) text(name, field, value string) {
 	if !h.check(field, value) {
 		return
 	}
-	for _, w := range strings.Split(value, " ") {
+	for w := range strings.SplitSeq(value, " ") {
 		if len(w) > 900 {
 			h.fail(field, "has a word that is too long")
 			return
@@ -216,7 +217,7 @@ func needsEncoding(s string) bool {
 	if !isASCII(s) || strings.Contains(s, "=?") || strings.TrimSpace(s) != s {
 		return true
 	}
-	for _, w := range strings.Split(s, " ") {
+	for w := range strings.SplitSeq(s, " ") {
 		if len(w) > 800 {
 			return true
 		}

@@ -2,7 +2,6 @@ package email_test
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"strings"
@@ -55,7 +54,7 @@ func FuzzCompose(f *testing.F) {
 		_, err := email.Compose(&b, out, email.ComposeOptions{Domain: "help.example"})
 		if err != nil {
 			var fe *channel.FieldError
-			require.True(t, errors.As(err, &fe), "%v", err)
+			require.ErrorAs(t, err, &fe)
 			require.Zero(t, b.Len())
 			return
 		}
@@ -82,14 +81,14 @@ func checkWire(t *testing.T, raw string) {
 	t.Helper()
 	head, _, ok := strings.Cut(raw, "\r\n\r\n")
 	require.True(t, ok)
-	for _, line := range strings.Split(raw, "\r\n") {
+	for line := range strings.SplitSeq(raw, "\r\n") {
 		require.NotContains(t, line, "\n")
 		require.NotContains(t, line, "\r")
 		require.NotContains(t, line, "\x00")
 		require.LessOrEqual(t, len(line), 998)
 	}
 	known := map[string]bool{"Date": true, "From": true, "To": true, "Subject": true, "Message-ID": true, "In-Reply-To": true, "References": true, "MIME-Version": true, "Content-Type": true, "Content-Transfer-Encoding": true}
-	for _, line := range strings.Split(head, "\r\n") {
+	for line := range strings.SplitSeq(head, "\r\n") {
 		if strings.HasPrefix(line, " ") {
 			require.NotEmpty(t, strings.TrimSpace(line))
 			continue

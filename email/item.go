@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,7 +179,7 @@ func nameBeforeVia(name string) string {
 
 // quietByContext finds reasons for silence that depend on whose mailbox it is.
 func quietByContext(m *Mail, c Context) string {
-	for _, p := range append(m.From[:len(m.From):len(m.From)], m.Sender...) {
+	for _, p := range append(slices.Clip(m.From), m.Sender...) {
 		if c.Own.Is(p.Address) {
 			return QuietOwnAddress
 		}

@@ -3,6 +3,7 @@ package email
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -55,10 +56,8 @@ func (r *reading) step(name string, f func()) {
 
 // defect notes what was wrong, once.
 func (r *reading) defect(text string) {
-	for _, d := range r.m.Defects {
-		if d == text {
-			return
-		}
+	if slices.Contains(r.m.Defects, text) {
+		return
 	}
 	if len(r.m.Defects) < MaxDefects {
 		r.m.Defects = append(r.m.Defects, text)

@@ -64,7 +64,7 @@ func TestLongTextIsCutWithADefect(t *testing.T) {
 	require.LessOrEqual(t, len(m.Text), email.MaxTextTotal+100)
 }
 
-func TestALargeAttachmentIsNotHeldInMemory(t *testing.T) {
+func TestALargeAttachmentIsNotHeldInMemory(t *testing.T) { //nolint:paralleltest // it measures the heap
 	raw := &generated{head: plainHeader + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\nContent-Type: application/pdf; name=big.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n",
 		line: strings.Repeat("QUJD", 19) + "\r\n", lines: 1 << 16, tail: "--b--\r\n"}
 	var before, after runtime.MemStats

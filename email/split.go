@@ -3,6 +3,7 @@ package email
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -55,8 +56,8 @@ func (s *splitter) match(line []byte) (boundaryHit, bool) {
 		return boundaryHit{}, false
 	}
 	b := string(bytes.TrimRight(line[2:], " \t"))
-	for i := len(s.stack) - 1; i >= 0; i-- {
-		switch s.stack[i] {
+	for i, v := range slices.Backward(s.stack) {
+		switch v {
 		case "":
 		case b:
 			return boundaryHit{level: i}, true

@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/routing/routingtest"
-	"github.com/stretchr/testify/require"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)

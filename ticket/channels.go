@@ -591,8 +591,14 @@ func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []chann
 	if o.openErr == nil && old.openErr == nil {
 		o.status, o.told = old.status, old.told
 	}
-	if o.ch != nil && o.ch.Info().Exclusive {
-		o.received = old.received // the old Receive ends before the new begins
+	_, receives := o.ch.(channel.Receiver)
+	if receives && old.receiving != nil && !o.ch.Info().Exclusive {
+		o.replaces = old // stopped when the new one has begun
+		if old.sending != nil {
+			old.sending()
+		}
+		return
 	}
+	o.received = old.received // the old Receive ends before the new begins
 	old.stop()
 }

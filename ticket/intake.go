@@ -145,10 +145,8 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 		if it.Message == nil {
 			return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseUnmatched}, nil)
 		}
-		// A bounce of a mail that we did not send, or cannot name, opens no
-		// ticket: it may be forged or backscatter. A person can release it.
 		if k := it.Update.Kind; !a.released && (k == channel.UpdateBounce || k == channel.UpdateDelayed || k == channel.UpdateDelivered) {
-			return u.quarantine(a, channel.CauseUnmatched, "a delivery report that names no message of ours")
+			return u.unmatched(a)
 		}
 	}
 	if it.Message == nil {
@@ -161,10 +159,22 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 		u.apply(own, &channel.Update{Kind: channel.UpdateEcho})
 		return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(channel.UpdateEcho), message: own.ID}, nil)
 	}
+	if it.Message.Automatic.Kind == channel.AutomaticBounce && !a.released {
+		if conv, _, _ := u.thread(a, rules, &trace{}); conv == nil {
+			return u.unmatched(a)
+		}
+	}
 	if a.answersNotice && rules.view.agentMail(it.Message.From.Address) {
 		return u.quarantine(a, CauseNoticeAnswered, "an agent's mail program answered a notice of ours")
 	}
 	return u.message(a, rules)
+}
+
+// unmatched holds a bounce of a mail that we did not send, or cannot name: it
+// opens no ticket, since it may be forged or backscatter. A person can release
+// it.
+func (u *unit) unmatched(a *arrival) result {
+	return u.quarantine(a, channel.CauseUnmatched, "a delivery report that names no message of ours")
 }
 
 func (u *unit) notice(a *arrival) result {

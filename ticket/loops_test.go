@@ -228,7 +228,7 @@ func TestACustomerThatBounces(t *testing.T) {
 		l := o.ledger()
 		require.EqualValues(t, wrote+prose, l.Messages)
 		require.EqualValues(t, reports-prose, l.Applied)
-		require.EqualValues(t, l.Messages+l.Applied, l.Received)
+		require.Equal(t, l.Messages+l.Applied, l.Received)
 	})
 }
 

@@ -32,33 +32,37 @@ type step struct {
 
 func (s step) String() string { return fmt.Sprintf("%s/%d/%s/%d", s.Do, s.Node, s.For, s.Pick) }
 
-// moves are what can happen; what stands twice is twice as likely.
-var moves = []string{"sleep", "sleep", "sleep", "cancel", "edit", "later", "now", "delete", "resolve", "crash", "crash", "start", "cut", "heal", "unsure", "bounce"}
+// moves are what can happen. Of this and the next list rapid draws what stands
+// in front more often.
+var moves = []string{
+	"sleep", "die", "cancel", "cut soon", "start", "crash", "sleep", "cancel", "cut soon", "now", "edit", "later", "heal", "resolve", "delete",
+	"cut", "unsure", "bounce",
+}
 
 func steps() *rapid.Generator[[]step] {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 		return step{
 			Do:   rapid.SampledFrom(moves).Draw(t, "do"),
 			Node: rapid.IntRange(0, 1).Draw(t, "node"),
-			For:  rapid.SampledFrom([]time.Duration{time.Second, 9 * time.Second, 10 * time.Second, 31 * time.Second, 2 * time.Minute, 20 * time.Minute}).Draw(t, "for"),
-			Pick: rapid.IntRange(0, 2).Draw(t, "pick"),
+			For:  rapid.SampledFrom([]time.Duration{11 * time.Second, 2 * time.Minute, 10 * time.Second, 61 * time.Second, time.Second, 20 * time.Minute}).Draw(t, "for"),
+			Pick: rapid.IntRange(0, 11).Draw(t, "pick"),
 		}
-	}), 1, 20)
+	}), 1, 14)
 }
 
 // outcomes are how a send can go.
 var outcomes = []channeltest.Fault{
-	{},
-	{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Code: "early"}},
-	{Err: &channel.SendError{Outcome: channel.NotSent, Code: "451"}},
-	{Err: &channel.SendError{Outcome: channel.Rejected, Code: "550"}},
-	{Err: &channel.SendError{Outcome: channel.Unknown, Code: "lost"}},
+	{Hang: true, Arrives: true},
+	{Hang: true},
 	{Err: &channel.SendError{Outcome: channel.Unknown, Code: "lost"}, Arrives: true},
+	{Err: &channel.SendError{Outcome: channel.NotSent, Code: "451"}},
+	{Hang: true, Early: true},
+	{Err: &channel.SendError{Outcome: channel.Unknown, Code: "lost"}},
+	{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Code: "early"}},
+	{Err: &channel.SendError{Outcome: channel.Rejected, Code: "550"}},
 	{Err: errors.New("an error of no kind")},
 	{Panic: true},
-	{Hang: true, Early: true},
-	{Hang: true},
-	{Hang: true, Arrives: true},
+	{},
 }
 
 // follows holds the transitions that the feed may tell of. A message whose try
@@ -103,7 +107,7 @@ type life struct {
 // node is a desk that runs on a store that it can be cut off from.
 type node struct {
 	cfg  ticket.Config
-	cut  *atomic.Bool
+	link link
 	stop func()
 }
 
@@ -111,7 +115,7 @@ func (n *node) start() error {
 	if n.stop != nil {
 		return nil
 	}
-	n.cut.Store(false)
+	n.link.heal()
 	d, err := ticket.New(n.cfg)
 	if err != nil {
 		return err
@@ -129,9 +133,9 @@ func (n *node) crash() {
 	if n.stop == nil {
 		return
 	}
-	n.cut.Store(true)
+	n.link.cut.Store(true)
 	n.stop()
-	n.cut.Store(false)
+	n.link.heal()
 }
 
 func playMessage(ctx context.Context, faults []int, script []step) (err error) {
@@ -142,9 +146,9 @@ func playMessage(ctx context.Context, faults []int, script []step) (err error) {
 		return err
 	}
 	for i := range l.nodes {
-		n := &node{cfg: cfg, cut: &atomic.Bool{}}
+		n := &node{cfg: cfg}
 		n.cfg.Node = fmt.Sprint("node", i)
-		n.cfg.Store = &severed{Store: cfg.Store, cut: n.cut}
+		n.cfg.Store = &severed{Store: cfg.Store, link: &n.link}
 		l.nodes[i] = n
 	}
 	defer func() {
@@ -165,7 +169,7 @@ func playMessage(ctx context.Context, faults []int, script []step) (err error) {
 		}
 	}
 	for _, n := range l.nodes {
-		n.cut.Store(false)
+		n.link.heal()
 		if err := n.start(); err != nil {
 			return err
 		}
@@ -247,7 +251,7 @@ func (l *life) do(s step) error {
 		}
 		return l.cancel() // says what deleting made of it
 	case "resolve":
-		as := []ticket.Resolution{ticket.AsSent, ticket.AsFailed, ticket.AsResend}[s.Pick]
+		as := []ticket.Resolution{ticket.AsSent, ticket.AsFailed, ticket.AsResend}[s.Pick%3]
 		_, err := l.admin.Resolve(l.ctx, by, l.id, as)
 		if err == nil && as == ticket.AsResend {
 			l.copiesAllowed++
@@ -258,10 +262,16 @@ func (l *life) do(s step) error {
 		n.crash()
 	case "start":
 		return n.start()
+	case "die": // both
+		for _, n := range l.nodes {
+			n.crash()
+		}
 	case "cut":
-		n.cut.Store(true)
+		n.link.cut.Store(true)
+	case "cut soon": // in the middle of something
+		n.link.left.Store(int64(1 + s.Pick))
 	case "heal":
-		n.cut.Store(false)
+		n.link.heal()
 	case "unsure":
 		l.net.AnswerFind(box, channel.FoundUnknown)
 	case "bounce":
@@ -431,17 +441,31 @@ func checkLoads(ctx context.Context, d *ticket.Desk) error {
 
 var errSevered = errors.New("cut off from the store")
 
-// severed is a store that one node can be cut off from.
-type severed struct {
-	ticket.Store
-	cut *atomic.Bool
+// link is what a node reaches its store by.
+type link struct {
+	cut  atomic.Bool
+	left atomic.Int64 // operations until it is cut; 0 means never
 }
 
-func (s *severed) check() error {
-	if s.cut.Load() {
+func (l *link) heal() {
+	l.left.Store(0)
+	l.cut.Store(false)
+}
+
+func (l *link) check() error {
+	if l.left.Load() > 0 && l.left.Add(-1) == 0 {
+		l.cut.Store(true)
+	}
+	if l.cut.Load() {
 		return errSevered
 	}
 	return nil
+}
+
+// severed is a store that one node can be cut off from.
+type severed struct {
+	ticket.Store
+	*link
 }
 
 func (s *severed) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error) {

@@ -16,7 +16,6 @@ import (
 // opened is a saved channel that is open on this node. Its fields but ch are
 // guarded by Desk.mu.
 type opened struct {
-	desk    *Desk
 	saved   savedChannel
 	form    []byte // what it was opened with
 	ch      channel.Channel
@@ -31,7 +30,13 @@ type opened struct {
 	// received is closed when the last Receive has returned. For an exclusive
 	// channel it is handed on from opening to opening.
 	received chan struct{}
+	// replaces is the opening before, which still receives.
+	replaces *opened
 }
+
+// handover is how long two openings of a channel that is not exclusive receive
+// together.
+const handover = 250 * time.Millisecond
 
 // opening is the identity of one call of Connector.Open.
 type opening struct{ _ byte }
@@ -73,18 +78,31 @@ func (d *Desk) startOrStop(o *opened) {
 	}
 	if o.saved.Settings.Inactive {
 		o.stop()
+		if o.replaces != nil {
+			o.replaces.stop()
+			o.replaces = nil
+		}
 		return
 	}
 	id := o.saved.ID
 	if r, ok := o.ch.(channel.Receiver); ok && o.receiving == nil {
 		var ctx context.Context
 		ctx, o.receiving = context.WithCancel(d.run.ctx)
-		before, done := o.received, make(chan struct{})
-		o.received = done
+		before, done, replaced := o.received, make(chan struct{}), o.replaces
+		o.received, o.replaces = done, nil
 		d.run.wg.Go(func() {
 			defer close(done)
 			if before != nil {
 				<-before // Receive is called once at a time
+			}
+			if replaced != nil {
+				// The opening before goes on until this one has begun: both
+				// receive for a moment, and duplicates are harmless.
+				time.AfterFunc(handover, func() {
+					d.mu.Lock()
+					defer d.mu.Unlock()
+					replaced.stop()
+				})
 			}
 			d.receive(ctx, id, r)
 		})

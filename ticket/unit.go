@@ -111,13 +111,12 @@ func (u *unit) editContact(c *Contact) *Contact {
 	return c
 }
 
-func (u *unit) editItem(i *Item) *Item {
+func (u *unit) editItem(i *Item) {
 	if !u.edited[i.ID] {
 		u.edited[i.ID] = true
 		u.c.Items = append(u.c.Items, i)
 		u.snap.Items[i.ID] = i
 	}
-	return i
 }
 
 // addWork adds work, or puts back work that was claimed, with its revision.

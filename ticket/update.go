@@ -199,6 +199,10 @@ func (u *unit) setState(m *Message, s OutState, detail string) {
 		return
 	}
 	m.State = s
+	by := u.by
+	if by.Kind == ActorCustomer { // a report that came in, and no doing of the customer's
+		by = Actor{Kind: ActorSystem}
+	}
 	u.event(Event{Type: EventMessageState, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel,
-		Agent: m.Agent, Actor: Actor{Kind: ActorSystem}, Data: map[string]string{"state": string(s)}})
+		Agent: m.Agent, Actor: by, Data: map[string]string{"state": string(s)}})
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -254,8 +255,8 @@ func (b *bench) findSecrets() {
 // disguises returns the forms in which a secret is usually written: as it is,
 // quoted in JSON, and in base64 at each of its three alignments.
 func disguises(secret string) []string {
-	quoted, _ := json.Marshal(secret) // a string has no error
-	forms := []string{secret, strings.Trim(string(quoted), `"`)}
+	quoted := strconv.Quote(secret)
+	forms := []string{secret, strings.Trim(quoted, `"`)}
 	for pad := range 3 {
 		enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", pad) + secret))
 		// What stands at the edges depends on the neighbours.

@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anteroom/anteroom/channel"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/channel"
 )
 
 // mutant is a chat of the in-memory network with one thing broken: each set

@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/channel/channeltest"
-	"github.com/stretchr/testify/require"
 )
 
 const box = "help@example.com"

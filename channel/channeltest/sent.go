@@ -72,9 +72,10 @@ func (s Sent) News(kind channel.UpdateKind, recipients ...channel.RecipientStatu
 	if s.Out.Token != "" {
 		u.Tokens = []string{s.Out.Token}
 	}
-	key := "news:" + string(kind) + ":" + s.ExternalID
+	var key strings.Builder
+	key.WriteString("news:" + string(kind) + ":" + s.ExternalID)
 	for _, r := range recipients {
-		key += ":" + r.Address
+		key.WriteString(":" + r.Address)
 	}
-	return &channel.Item{Keys: []channel.Key{channel.Key(key)}, Update: u, Raw: channel.Bytes(key)}
+	return &channel.Item{Keys: []channel.Key{channel.Key(key.String())}, Update: u, Raw: channel.Bytes(key.String())}
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/channel/channeltest"
-	"github.com/stretchr/testify/require"
 )
 
 func item(keys ...channel.Key) *channel.Item { return &channel.Item{Channel: "c1", Keys: keys} }

@@ -132,7 +132,7 @@ func deliversTwice(b *bench) {
 	b.take(sink, 0)
 	b.await(sink, 1)
 	if b.h.Put == nil {
-		b.takeAgain(0)
+		b.takeAgain()
 	} else {
 		// The state may lag: it is set back, as after a crash.
 		stop()
@@ -222,7 +222,7 @@ func commitFinishes(b *bench) {
 	})
 	b.exactly(sink, 1)
 	b.receive(b.receiver(), sink)
-	b.takeAgain(0)
+	b.takeAgain()
 	b.take(sink, 1)
 	b.exactly(sink, 2)
 }
@@ -242,7 +242,7 @@ func lateFailureComesAgain(b *bench) {
 		b.Error("thing 0 was acknowledged though its commit failed")
 	}
 	b.receive(b.receiver(), sink)
-	b.takeAgain(0)
+	b.takeAgain()
 	b.exactly(sink, 1)
 }
 
@@ -287,7 +287,8 @@ func (b *bench) endDuring(r channel.Receiver, sink *probe, entered <-chan struct
 
 // takeAgain lets the source bring again what it has brought before. What was
 // accepted before may be acknowledged without asking the sink.
-func (b *bench) takeAgain(n int) {
+func (b *bench) takeAgain() {
+	const n = 0
 	b.Helper()
 	if b.h.Put == nil {
 		b.eventually(fmt.Sprintf("a further delivery of thing %d was not acknowledged", n), func() error { return b.deliver(n) })
@@ -323,6 +324,6 @@ func comesAgainAfterRestart(b *bench) {
 	down = false
 	mu.Unlock()
 	b.receive(b.receiver(), sink)
-	b.takeAgain(0)
+	b.takeAgain()
 	b.exactly(sink, 1)
 }

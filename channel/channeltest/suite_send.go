@@ -94,8 +94,7 @@ func (b *bench) judge(r *sending) {
 // outcome fails unless the send ended so.
 func (b *bench) outcome(r *sending, want channel.Outcome) {
 	b.Helper()
-	var se *channel.SendError
-	if !errors.As(r.err, &se) {
+	if se, ok := errors.AsType[*channel.SendError](r.err); !ok {
 		b.Errorf("Send returned %v, want the outcome %q", r.err, want)
 	} else if se.Outcome != want {
 		b.Errorf("the outcome is %q, want %q: %v", se.Outcome, want, r.err)
@@ -230,7 +229,7 @@ func lostAnswerIsUnknown(b *bench) {
 		b.Errorf("the message arrived %d times: it was sent again without being looked for", got)
 	}
 	if f, ok := s.(channel.Finder); ok && b.arrived(0) == 1 {
-		if _, found, _ := b.find(f, 0); found == channel.FoundNo {
+		if found, _ := b.find(f, 0); found == channel.FoundNo {
 			b.Error("Find says that it surely was not sent, but it arrived")
 		}
 	}

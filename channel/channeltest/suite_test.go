@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anteroom/anteroom/channel"
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/channel"
 )
 
 const testSecret = `s3cr3t"pass-word`

@@ -151,8 +151,8 @@ func outbound(to ...string) *channel.Outbound {
 func sendError(t *testing.T, err error) *channel.SendError {
 	t.Helper()
 	require.Error(t, err)
-	se, ok := err.(*channel.SendError)
-	require.True(t, ok, "%T: %v", err, err)
+	var se *channel.SendError
+	require.ErrorAs(t, err, &se)
 	return se
 }
 

@@ -88,7 +88,7 @@ func prepare(o outgoing) ([]recipient, submission, string, error) {
 	if err != nil {
 		return nil, submission{}, "", unsendable(err)
 	}
-	look.finish()
+	_ = look.finish()
 	sub := submission{
 		from: from, size: look.written, eightBit: look.bodyUTF8, utf8: look.headerUTF8 || !isASCII(from),
 		dsn:    o.outbound.Automatic == channel.ByPerson,
@@ -122,8 +122,7 @@ func envelopeID(out *channel.Outbound) string {
 // unsendable classifies an error from before the network: a bad value stays
 // bad, anything else (an attachment that cannot be read now) may pass.
 func unsendable(err error) error {
-	var field *channel.FieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*channel.FieldError](err); ok {
 		return &channel.SendError{
 			Outcome: channel.Rejected, Code: "invalid", Reason: oneLine(field.Error(), nil), Err: field,
 		}

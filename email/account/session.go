@@ -112,7 +112,7 @@ func (s *session) close() {
 func (s *session) quit() {
 	s.conn.SetDeadline(time.Now().Add(quitWait))
 	if _, err := s.conn.Write([]byte("QUIT\r\n")); err == nil {
-		readReply(s.r)
+		_, _ = readReply(s.r)
 	}
 	s.close()
 }

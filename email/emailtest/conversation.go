@@ -36,7 +36,7 @@ func (c *conversation) run() {
 	if c.s.conf.implicit && c.startTLS() != nil {
 		return
 	}
-	if c.answer(AtConnect, "", "220 "+c.s.conf.hostname+" ESMTP emailtest") != nil {
+	if c.answer(AtConnect, "220 "+c.s.conf.hostname+" ESMTP emailtest") != nil {
 		return
 	}
 	for {
@@ -85,8 +85,8 @@ func (c *conversation) line() (string, error) {
 }
 
 // answer writes the lines, unless a fault strikes at that point.
-func (c *conversation) answer(at Point, recipient string, lines ...string) error {
-	f, hit := c.s.strike(at, recipient)
+func (c *conversation) answer(at Point, lines ...string) error {
+	f, hit := c.s.strike(at, "")
 	if hit && f.Reply != "" {
 		lines = strings.Split(f.Reply, "\n")
 	}
@@ -131,10 +131,10 @@ func (c *conversation) handle(line string) error {
 	switch strings.ToUpper(verb) {
 	case "EHLO":
 		c.hello, c.cur = rest, nil
-		return c.answer(AtHello, "", c.extensions()...)
+		return c.answer(AtHello, c.extensions()...)
 	case "HELO":
 		c.hello, c.cur = rest, nil
-		return c.answer(AtHello, "", "250 "+c.s.conf.hostname)
+		return c.answer(AtHello, "250 "+c.s.conf.hostname)
 	case "STARTTLS":
 		return c.upgrade()
 	case "AUTH":
@@ -151,7 +151,7 @@ func (c *conversation) handle(line string) error {
 	case "NOOP":
 		return c.write(0, []string{"250 2.0.0 ok"})
 	case "QUIT":
-		if err := c.answer(AtQuit, "", "221 2.0.0 bye"); err != nil {
+		if err := c.answer(AtQuit, "221 2.0.0 bye"); err != nil {
 			return err
 		}
 		return errGone
@@ -295,7 +295,7 @@ func (c *conversation) data() error {
 		c.s.inbox.put(m)
 		due = "250 2.0.0 stored as " + fmt.Sprint(len(c.s.inbox.messages()))
 	}
-	return c.answer(AtAnswer, "", due)
+	return c.answer(AtAnswer, due)
 }
 
 // content reads to the final dot, which is CRLF.CRLF and nothing else. due is

@@ -34,7 +34,7 @@ func (s *Server) Kind() channel.Kind { return Kind }
 //
 // A bad configuration, and an address that another account has, is a
 // *channel.FieldError.
-func (s *Server) Open(ctx context.Context, acct channel.Account, env channel.Env) (channel.Channel, error) {
+func (s *Server) Open(_ context.Context, acct channel.Account, env channel.Env) (channel.Channel, error) {
 	if acct.Kind != "" && acct.Kind != Kind {
 		return nil, fmt.Errorf("hosted: open account %q: its kind is %q", acct.ID, acct.Kind)
 	}

@@ -188,7 +188,7 @@ func (c *conn) listen() error {
 	var ne net.Error
 	switch {
 	case n > 0:
-		c.put([]byte("554 5.5.1 Wait for the greeting before you talk\r\n"))
+		_, _ = c.put([]byte("554 5.5.1 Wait for the greeting before you talk\r\n"))
 		err = errEarly
 	case errors.As(err, &ne) && ne.Timeout():
 		return nil
@@ -219,10 +219,10 @@ func (c *conn) settle(top net.Conn) {
 	c.Conn.SetDeadline(time.Now().Add(time.Second))
 	for _, layer := range []net.Conn{top, c.Conn} {
 		if half, ok := layer.(interface{ CloseWrite() error }); ok {
-			half.CloseWrite()
+			_ = half.CloseWrite()
 		}
 	}
-	io.CopyN(io.Discard, c.Conn, 1<<20)
+	_, _ = io.CopyN(io.Discard, c.Conn, 1<<20)
 }
 
 // abort closes the socket at once, whatever goes on.

@@ -182,7 +182,7 @@ func (d *delivery) commit(mail *email.Mail, group []*parcel) (err error) {
 
 func (d *delivery) log(level slog.Level, text string, args ...any) {
 	args = append(args, "id", d.id, "remote", d.tx.envelope.RemoteIP, "bytes", d.spool.Size())
-	d.session.run.server.log().Log(d.session.run.work, level, text, args...)
+	d.session.run.server.log().Log(d.session.run.work, level, text, args...) //nolint:sloglint // the texts are constants of this file
 }
 
 // same reports whether two sinks are one. Sinks that cannot be compared, such as

@@ -2,6 +2,7 @@ package hosted
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"strconv"
@@ -163,7 +164,7 @@ func (c *conn) startTLS() error {
 	}
 	c.mu.Unlock()
 	t := tls.Server(c.Conn, c.tlsConfig)
-	if err := t.Handshake(); err != nil {
+	if err := t.HandshakeContext(context.Background()); err != nil {
 		return c.refuse(io.EOF) // clear text can no longer be spoken
 	}
 	c.mu.Lock()

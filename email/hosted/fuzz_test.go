@@ -1,6 +1,7 @@
 package hosted
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -45,7 +46,7 @@ func FuzzSession(f *testing.F) {
 			c.(*net.TCPConn).CloseWrite()
 		}()
 		answers, err := io.ReadAll(c)
-		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 			t.Fatalf("the connection did not end; answers %q", answers)
 		}
 		if err != nil {

@@ -73,7 +73,7 @@ func (r *run) admit(raw net.Conn) *conn {
 	if reason := r.gate.admit(from); reason != "" {
 		r.server.log().Debug("hosted: connection refused", "remote", ip.String(), "reason", reason)
 		raw.SetWriteDeadline(time.Now().Add(time.Second))
-		io.WriteString(raw, "421 4.7.0 "+reason+"\r\n")
+		_, _ = io.WriteString(raw, "421 4.7.0 "+reason+"\r\n")
 		raw.Close()
 		return nil
 	}
@@ -91,7 +91,7 @@ func (r *run) admit(raw net.Conn) *conn {
 	r.conns[c] = struct{}{}
 	r.mu.Unlock()
 	if stopping {
-		c.Close()
+		_ = c.Close()
 		return nil
 	}
 	return c

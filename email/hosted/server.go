@@ -108,7 +108,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, lmtp bool) error {
 	select {
 	case <-ctx.Done():
 		l.Close()
-		<-failed
+		<-failed //nolint:errcheck // it says that l was closed, here
 	case err = <-failed:
 		l.Close()
 		if ctx.Err() == nil {
@@ -119,7 +119,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, lmtp bool) error {
 	}
 	r.drain()
 	// Every connection is closed: this waits for their goroutines.
-	srv.Shutdown(context.Background())
+	_ = srv.Shutdown(context.Background())
 	r.deliveriesOver()
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -62,7 +63,7 @@ type recorder struct {
 	keys  map[channel.Key]bool
 }
 
-func (r *recorder) Accept(ctx context.Context, items ...*channel.Item) error {
+func (r *recorder) Accept(_ context.Context, items ...*channel.Item) error {
 	if r.fail != nil {
 		if err := r.fail(items); err != nil {
 			return err
@@ -248,8 +249,8 @@ func (p *peer) closed() (codes []int) {
 	for {
 		code, _, err := p.answer()
 		if err != nil {
-			ne, ok := err.(net.Error)
-			require.False(p.t, ok && ne.Timeout(), "the connection was not closed")
+			var ne net.Error
+			require.False(p.t, errors.As(err, &ne) && ne.Timeout(), "the connection was not closed")
 			return codes
 		}
 		codes = append(codes, code)

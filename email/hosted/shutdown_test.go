@@ -2,7 +2,6 @@ package hosted
 
 import (
 	"context"
-	"errors"
 	"net"
 	"path/filepath"
 	"testing"
@@ -134,7 +133,7 @@ func TestServeReportsABrokenListener(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := s.ListenAndServe(ctx); err != nil {
-		require.True(t, errors.Is(err, context.Canceled), err)
+		require.ErrorIs(t, err, context.Canceled)
 	}
 	require.False(t, s.listening())
 }

@@ -39,7 +39,10 @@ var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // fill reads r to its end. Whatever error it returns, close must be called.
 func (sp *spool) fill(r io.Reader) error {
-	buf := copyBuffers.Get().(*[32 << 10]byte)
+	buf, ok := copyBuffers.Get().(*[32 << 10]byte)
+	if !ok {
+		buf = new([32 << 10]byte)
+	}
 	defer copyBuffers.Put(buf)
 	for {
 		n, err := r.Read(buf[:])
@@ -140,9 +143,9 @@ func (sp *spool) Open() (io.ReadCloser, error) {
 // close gives everything back.
 func (sp *spool) close() {
 	if sp.file != nil {
-		sp.file.Close()
+		_ = sp.file.Close()
 		if sp.path != "" {
-			os.Remove(sp.path)
+			_ = os.Remove(sp.path)
 		}
 	}
 	sp.used.Add(-sp.reserved)

@@ -88,7 +88,7 @@ func (f file) Open() (io.ReadCloser, error) {
 		err = errors.New("is a directory")
 	}
 	if err != nil {
-		r.Close()
+		_ = r.Close()
 		return nil, err
 	}
 	return r, nil

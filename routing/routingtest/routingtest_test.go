@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/routing/routingtest"
-	"github.com/stretchr/testify/require"
 )
 
 // after returns round robin whose decision is spoilt afterwards.

@@ -127,7 +127,7 @@ func (d *Dir) file(id ticket.BodyID) (string, error) {
 		return "", ErrID
 	}
 	h := fnv.New32a()
-	io.WriteString(h, string(id))
+	_, _ = io.WriteString(h, string(id))
 	// The name has an ending so that it is never one that a system reserves.
 	return filepath.Join(d.root, fmt.Sprintf("%02x", byte(h.Sum32())), string(id)+ending), nil
 }
@@ -185,8 +185,8 @@ func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, er
 	}
 	defer func() {
 		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
+			_ = f.Close()
+			_ = os.Remove(f.Name())
 		}
 	}()
 	if size, err = io.Copy(f, &reader{ctx, r}); err != nil {
@@ -244,7 +244,7 @@ func (d *Dir) Open(ctx context.Context, id ticket.BodyID) (io.ReadCloser, error)
 func (d *Dir) Delete(ctx context.Context, id ticket.BodyID) error {
 	path, err := d.file(id)
 	if err != nil {
-		return nil // it was never put
+		return nil //nolint:nilerr // an id that cannot be was never put
 	}
 	if err := ctx.Err(); err != nil {
 		return err

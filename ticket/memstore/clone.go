@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"maps"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -23,9 +24,7 @@ func cloneMap(m map[string]string) map[string]string {
 		return nil
 	}
 	c := make(map[string]string, len(m))
-	for k, v := range m {
-		c[k] = v
-	}
+	maps.Copy(c, m)
 	return c
 }
 
@@ -42,7 +41,7 @@ func cloneConversation(v *ticket.Conversation) *ticket.Conversation {
 	c := *v
 	c.Participants = cloneSlice(v.Participants)
 	c.References = cloneSlice(v.References)
-	c.WaitingSince = cloneTime(v.WaitingSince)
+	c.WaitingSince, c.QueuedAt = cloneTime(v.WaitingSince), cloneTime(v.QueuedAt)
 	c.LastCustomerAt = cloneTime(v.LastCustomerAt)
 	c.CreatedAt = cloneTime(v.CreatedAt)
 	c.UpdatedAt = cloneTime(v.UpdatedAt)
@@ -54,7 +53,7 @@ func cloneTicket(v *ticket.Ticket) *ticket.Ticket {
 	c.Tags = cloneSlice(v.Tags)
 	c.Fields = cloneMap(v.Fields)
 	c.Conversations = cloneSlice(v.Conversations)
-	c.WaitingSince = cloneTime(v.WaitingSince)
+	c.WaitingSince, c.QueuedAt = cloneTime(v.WaitingSince), cloneTime(v.QueuedAt)
 	c.LastCustomerAt = cloneTime(v.LastCustomerAt)
 	c.FirstReplyAt = cloneTime(v.FirstReplyAt)
 	c.CreatedAt = cloneTime(v.CreatedAt)
@@ -83,7 +82,7 @@ func cloneMessage(v *ticket.Message) *ticket.Message {
 	c.Deliveries = cloneSlice(v.Deliveries)
 	c.References = cloneSlice(v.References)
 	c.NotBefore = cloneTime(v.NotBefore)
-	c.SentAt = cloneTime(v.SentAt)
+	c.SentAt, c.FirstTryAt = cloneTime(v.SentAt), cloneTime(v.FirstTryAt)
 	c.RedactedAt = cloneTime(v.RedactedAt)
 	c.At = cloneTime(v.At)
 	c.CreatedAt = cloneTime(v.CreatedAt)

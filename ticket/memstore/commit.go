@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -76,8 +77,8 @@ func (p *portal) commit(c *ticket.Changes) (number, cursor int64, err error) {
 	t := &tx{portal: p}
 	defer func() {
 		if err != nil {
-			for i := len(t.undo) - 1; i >= 0; i-- {
-				t.undo[i]()
+			for _, v := range slices.Backward(t.undo) {
+				v()
 			}
 		}
 	}()

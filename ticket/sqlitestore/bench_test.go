@@ -99,7 +99,7 @@ func (h *byHand) write(batch []handRequest) error {
 			case "message":
 				s.args[1] = 1<<placeBits | h.n
 			}
-			query := strings.Split(s.query, " ON CONFLICT")[0]
+			query, _, _ := strings.Cut(s.query, " ON CONFLICT")
 			if _, err := h.c.exec(query, s.args...); err != nil {
 				return err
 			}

@@ -90,7 +90,7 @@ func (c *conn) discard() {
 
 func (c *conn) forget() {
 	for _, s := range c.stmts {
-		s.Close()
+		_ = s.Close()
 	}
 	clear(c.stmts)
 }
@@ -112,7 +112,7 @@ func (c *conn) prepare(query string) (*sql.Stmt, error) {
 
 // exec runs a statement and returns how many rows it has changed.
 func (c *conn) exec(query string, args ...any) (int64, error) {
-	s, err := c.prepare(query)
+	s, err := c.prepare(query) //nolint:sqlclosecheck // the connection keeps and closes it
 	if err != nil {
 		return 0, err
 	}
@@ -125,7 +125,7 @@ func (c *conn) exec(query string, args ...any) (int64, error) {
 
 // one reads the only row of a query, if there is one.
 func (c *conn) one(query string, args []any, dest ...any) (found bool, err error) {
-	s, err := c.prepare(query)
+	s, err := c.prepare(query) //nolint:sqlclosecheck // the connection keeps and closes it
 	if err != nil {
 		return false, err
 	}
@@ -138,7 +138,7 @@ func (c *conn) one(query string, args []any, dest ...any) (found bool, err error
 
 // each calls f for each row of a query, until the context ends.
 func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
-	s, err := c.prepare(query)
+	s, err := c.prepare(query) //nolint:sqlclosecheck // the connection keeps and closes it
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (c *conn) each(ctx context.Context, query string, args []any, f func(scan f
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		if err := f(rows.Scan); err != nil {
 			return err

@@ -74,19 +74,19 @@ func contactDoc(v *ticket.Contact) (string, error) {
 
 func conversationDoc(v *ticket.Conversation) (string, error) {
 	c := *v
-	utc(&c.WaitingSince, &c.LastCustomerAt, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.WaitingSince, &c.QueuedAt, &c.LastCustomerAt, &c.CreatedAt, &c.UpdatedAt)
 	return encode(&c)
 }
 
 func ticketDoc(v *ticket.Ticket) (string, error) {
 	c := *v
-	utc(&c.WaitingSince, &c.LastCustomerAt, &c.FirstReplyAt, &c.CreatedAt, &c.UpdatedAt, &c.SolvedAt, &c.ClosedAt, &c.DeletedAt)
+	utc(&c.WaitingSince, &c.QueuedAt, &c.LastCustomerAt, &c.FirstReplyAt, &c.CreatedAt, &c.UpdatedAt, &c.SolvedAt, &c.ClosedAt, &c.DeletedAt)
 	return encode(&c)
 }
 
 func messageDoc(v *ticket.Message) (string, error) {
 	c := *v
-	utc(&c.NotBefore, &c.SentAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.NotBefore, &c.FirstTryAt, &c.SentAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
 	return encode(&c)
 }
 

@@ -101,7 +101,8 @@ func (r *rows) messages(c *ticket.Changes) error {
 			}
 			if text != "" {
 				st.after = func(t *tx, _ *portalState, args []any) error {
-					t.index = append(t.index, indexed{place: args[1].(int64), text: text, fresh: true})
+					place, _ := args[1].(int64) // set by before
+					t.index = append(t.index, indexed{place: place, text: text, fresh: true})
 					return nil
 				}
 			}

@@ -90,7 +90,7 @@ func Open(path string, opts ...Option) (*Backend, error) {
 		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
 	}
 	if b.pool, err = openPool(o, o.readers, true); err != nil {
-		w.close()
+		_ = w.close()
 		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
 	}
 	b.writer = w
@@ -206,7 +206,7 @@ func (p *portal) view(ctx context.Context, what string, f func(c *conn, id int64
 // wrap says what was attempted, except for errors of the context, which are
 // returned as they are.
 func wrap(what string, err error) error {
-	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("sqlitestore: %s: %w", what, err)

@@ -57,9 +57,9 @@ func openWriter(o options) (w *writer, err error) {
 	}
 	if err != nil {
 		if w.c != nil {
-			w.c.close()
+			_ = w.c.close()
 		}
-		w.pool.Close()
+		_ = w.pool.Close()
 		return nil, err
 	}
 	go w.run()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/anteroom/anteroom/ticket"
 )
@@ -73,11 +74,11 @@ func (m *model) compareSnapshot() {
 }
 
 func showMap(v reflect.Value) string {
-	s := ""
+	var s strings.Builder
 	for _, k := range v.MapKeys() {
-		s += fmt.Sprintf("\n  %v: %s", k, show(v.MapIndex(k).Interface()))
+		s.WriteString(fmt.Sprintf("\n  %v: %s", k, show(v.MapIndex(k).Interface())))
 	}
-	return s[:min(len(s), 8000)]
+	return s.String()[:min(len(s.String()), 8000)]
 }
 
 // compareLists compares the lists.

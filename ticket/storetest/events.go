@@ -64,7 +64,7 @@ func (k *kit) storm(writers, commits int) map[int64]string {
 				mu.Lock()
 				switch {
 				case bad && !errors.Is(err, ticket.ErrConflict):
-					failed = fmt.Errorf("a taken key: %v", err)
+					failed = fmt.Errorf("a taken key: %w", err)
 				case !bad && err != nil:
 					failed = err
 				case !bad:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ import (
 
 func releaseFirst(c *ticket.Changes) {
 	for _, k := range c.Claims {
-		c.Releases = append(c.Releases[:len(c.Releases):len(c.Releases)], k.Key)
+		c.Releases = append(slices.Clip(c.Releases), k.Key)
 	}
 }
 
@@ -162,9 +163,9 @@ func noFollow(s *store) {
 	}
 }
 
-func eachText(s *ticket.Snapshot, old, new string) {
+func eachText(s *ticket.Snapshot, from, to string) {
 	for _, m := range s.Messages {
-		m.Text = strings.ReplaceAll(m.Text, old, new)
+		m.Text = strings.ReplaceAll(m.Text, from, to)
 	}
 }
 

@@ -83,14 +83,14 @@ func foreign(v reflect.Value, zone *time.Location) {
 			foreign(v.Index(i), zone)
 		}
 	case reflect.Struct:
-		if t, ok := v.Interface().(time.Time); ok {
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
 			if !t.IsZero() {
 				v.Set(reflect.ValueOf(t.In(zone).Add(999)))
 			}
 			return
 		}
-		for i := range v.NumField() {
-			foreign(v.Field(i), zone)
+		for _, field := range v.Fields() {
+			foreign(field, zone)
 		}
 	}
 }
@@ -200,8 +200,8 @@ func scramble(v reflect.Value) {
 			v.Set(reflect.ValueOf(time.Unix(1, 0)))
 			return
 		}
-		for i := range v.NumField() {
-			scramble(v.Field(i))
+		for _, field := range v.Fields() {
+			scramble(field)
 		}
 	case reflect.String:
 		v.SetString("scrambled")
