@@ -142,30 +142,6 @@ func decideAutoReply(c autoReplyCase) (bool, trace) {
 	return true, why
 }
 
-// replyAddress is where an answer to a message goes.
-func (v *deskView) replyAddress(m *Message) string {
-	if ps := v.replyParties(m); len(ps) > 0 {
-		return ps[0].Address
-	}
-	return ""
-}
-
-// replyParties are Reply-To, else From; never an address of ours.
-func (v *deskView) replyParties(m *Message) []channel.Party {
-	for _, list := range [][]channel.Party{m.ReplyTo, {m.From}} {
-		var out []channel.Party
-		for _, p := range list {
-			if p.Address != "" && !v.ours(p.Address) {
-				out = append(out, p)
-			}
-		}
-		if len(out) > 0 {
-			return out
-		}
-	}
-	return nil
-}
-
 // autoReply decides on the automatic reply to a message and, in the same
 // commit as the counters, puts it in the outbox.
 func (d *Desk) autoReply(ctx context.Context, w *Work) error {

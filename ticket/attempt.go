@@ -1,0 +1,135 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// attempt is one try at sending a message. The work's revision moves with each
+// of its commits.
+type attempt struct {
+	desk  *Desk
+	msg   *Message
+	began time.Time
+
+	mu   sync.Mutex
+	work Work
+	lost bool // another worker may have taken over
+}
+
+func (a *attempt) isHanded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.work.Handed
+}
+
+// begin commits that the message is being sent. If it was cancelled or settled
+// meanwhile, the work is dropped and a.msg stays nil.
+func (a *attempt) begin(ctx context.Context) error {
+	w := a.work
+	var msg *Message
+	var again Work
+	_, err := a.desk.decide(ctx, Actor{Kind: ActorSystem}, wantOutgoing(w.Message), func(u *unit) error {
+		m := u.snap.Messages[w.Message]
+		msg = nil
+		if m == nil || m.State != StatePending && m.State != StateSending {
+			u.done(&w)
+			return nil
+		}
+		if !m.RedactedAt.IsZero() && !w.Handed {
+			u.done(&w) // deleted before it left
+			m.Work = ""
+			u.setState(m, StateCancelled, "deleted")
+			return nil
+		}
+		if m.FirstTryAt.IsZero() {
+			m.FirstTryAt = u.now
+		}
+		// The work's revision must be ours still, in the same commit.
+		cur := u.snap.Works[w.ID]
+		if cur == nil || cur.Revision != w.Revision {
+			return ErrConflict
+		}
+		m.Attempts = w.Attempts
+		u.setState(m, StateSending, "")
+		again = w
+		u.addWork(&again)
+		msg = m
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if msg != nil {
+		a.work, a.msg = again, msg
+	}
+	return nil
+}
+
+// handed marks the point of no return. It fails when the lease was lost.
+func (a *attempt) handed(ctx context.Context) error {
+	return a.putWork(ctx, func(w *Work) { w.Handed = true })
+}
+
+// putWork commits a change of the work, if the lease is still ours.
+func (a *attempt) putWork(ctx context.Context, change func(*Work)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lost {
+		return fmt.Errorf("ticket: lease lost: %w", ErrConflict)
+	}
+	next := a.work
+	change(&next)
+	next.LeaseUntil = a.desk.now().Add(a.desk.cfg.Timing.Lease)
+	c := &Changes{At: a.desk.now(), Works: []*Work{&next}}
+	if err := a.desk.store.Commit(ctx, c); err != nil {
+		if errors.Is(err, ErrConflict) {
+			a.lost = true
+		}
+		return fmt.Errorf("ticket: keep work: %w", err)
+	}
+	a.work = next
+	return nil
+}
+
+// keepLease renews the lease until stop is called. When it cannot be renewed
+// and would lapse, cancel ends the try.
+func (a *attempt) keepLease(ctx context.Context, cancel context.CancelFunc) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for sleep(ctx, a.desk.cfg.Timing.Lease/3) == nil {
+			err := a.putWork(ctx, func(*Work) {})
+			a.mu.Lock()
+			lapses := a.work.LeaseUntil
+			a.mu.Unlock()
+			// Cut off from the store, the try must end before another node
+			// may take over.
+			if errors.Is(err, ErrConflict) || err != nil && a.desk.now().Add(a.desk.cfg.Timing.Lease/3).After(lapses) {
+				cancel()
+				return
+			}
+		}
+	})
+	return func() { end(); wg.Wait() }
+}
+
+// find looks for a message that may have been sent before.
+func (a *attempt) find(ctx context.Context, s channel.Sender, out *channel.Outbound) (channel.Receipt, channel.Found) {
+	f, ok := s.(channel.Finder)
+	if !ok {
+		return channel.Receipt{}, channel.FoundUnknown
+	}
+	r, found, err := f.Find(ctx, out)
+	if err != nil {
+		a.desk.log.Warn("look for a message", "message", out.ID, slog.Any("error", err))
+		return r, channel.FoundUnknown
+	}
+	return r, found
+}
