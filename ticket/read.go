@@ -234,9 +234,33 @@ func (d *Desk) Ledger(ctx context.Context, ch channel.ID, day time.Time) (Ledger
 	return out, nil
 }
 
-// Events returns up to limit events after a cursor, in order.
+// Events returns up to limit events after a cursor, in order. A limit of 0 means
+// 50, and it is capped at 500.
 func (d *Desk) Events(ctx context.Context, after int64, limit int) ([]*Event, error) {
-	return d.store.Events(ctx, after, Page{Limit: limit}.Size())
+	return d.store.Events(ctx, EventFilter{After: after}, Page{Limit: limit}.Size())
+}
+
+// TicketEvents returns up to limit events of one ticket after a cursor, in
+// order: what happened to it and who did it. The limit is as that of Events. A
+// deleted ticket keeps its events; one that never was has none.
+func (d *Desk) TicketEvents(ctx context.Context, id TicketID, after int64, limit int) ([]*Event, error) {
+	if id == "" {
+		return nil, nil // to a store it would mean all tickets
+	}
+	return d.store.Events(ctx, EventFilter{Ticket: id, After: after}, Page{Limit: limit}.Size())
+}
+
+// LastCursor returns the cursor of the newest event, 0 before the first. To
+// Follow from it is to see only what happens from now on.
+func (d *Desk) LastCursor(ctx context.Context) (int64, error) {
+	events, err := d.store.Events(ctx, EventFilter{Newest: true}, 1)
+	if err != nil {
+		return 0, fmt.Errorf("ticket: read events: %w", err)
+	}
+	if len(events) == 0 {
+		return 0, nil
+	}
+	return events[0].Cursor, nil
 }
 
 // Follow yields the events after a cursor, in order, for ever: none is skipped
@@ -246,7 +270,7 @@ func (d *Desk) Follow(ctx context.Context, after int64) iter.Seq2[*Event, error]
 	return func(yield func(*Event, error) bool) {
 		for {
 			more := d.feed.wait()
-			events, err := d.store.Events(ctx, after, 200)
+			events, err := d.store.Events(ctx, EventFilter{After: after}, 200)
 			if ctx.Err() != nil {
 				return
 			}

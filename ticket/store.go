@@ -50,9 +50,10 @@ type Store interface {
 	// at or before now gives the owner's lease up.
 	Lease(ctx context.Context, name, owner string, now, until time.Time) (bool, error)
 
-	// Events returns up to limit events with a cursor above after, in order.
-	// An event is never returned before all with smaller cursors can be.
-	Events(ctx context.Context, after int64, limit int) ([]*Event, error)
+	// Events returns up to limit of the events that f selects, in the order of
+	// their cursors or the other way round. An event is never returned before
+	// all with smaller cursors can be.
+	Events(ctx context.Context, f EventFilter, limit int) ([]*Event, error)
 
 	// Tickets, Conversations, Messages, Items and Decisions list, a page at a
 	// time. Deleted tickets are left out of Tickets.
@@ -352,6 +353,17 @@ type ItemFilter struct {
 	Channel     channel.ID
 	Disposition Disposition
 	Message     MessageID
+}
+
+// EventFilter selects events; the zero filter means all, from the first.
+type EventFilter struct {
+	// After is a cursor: only events above it, ascending.
+	After int64
+	// Ticket restricts to the events whose Ticket it is. They are found without
+	// reading the others.
+	Ticket TicketID
+	// Newest turns the order round: the last event first. After is then ignored.
+	Newest bool
 }
 
 // DecisionFilter selects decisions, oldest first, by exactly one field.

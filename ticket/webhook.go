@@ -65,7 +65,7 @@ func (d *Desk) PutWebhook(ctx context.Context, h Webhook) error {
 		return badField("secret", "cannot be kept: set Config.Key, which seals secrets")
 	}
 	ref, at := RecordRef{recordWebhook, h.ID}, RecordRef{recordWebhookCursor, h.ID}
-	last, err := d.lastCursor(ctx)
+	last, err := d.LastCursor(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,39 +142,6 @@ func (d *Desk) Webhooks(ctx context.Context) ([]WebhookStatus, error) {
 	}
 	slices.SortFunc(out, func(a, b WebhookStatus) int { return cmp.Compare(a.ID, b.ID) })
 	return out, nil
-}
-
-// lastCursor returns the cursor of the newest event.
-func (d *Desk) lastCursor(ctx context.Context) (int64, error) {
-	// Cursors have no gaps: the end is found by doubling and halving.
-	exists := func(c int64) (bool, error) {
-		es, err := d.store.Events(ctx, c-1, 1)
-		return len(es) > 0, err
-	}
-	low, high := int64(0), int64(1) // low exists (or is 0), high is to be seen
-	for {
-		ok, err := exists(high)
-		if err != nil {
-			return 0, fmt.Errorf("ticket: read events: %w", err)
-		}
-		if !ok {
-			break
-		}
-		low, high = high, high*2
-	}
-	for high-low > 1 {
-		mid := low + (high-low)/2
-		ok, err := exists(mid)
-		if err != nil {
-			return 0, fmt.Errorf("ticket: read events: %w", err)
-		}
-		if ok {
-			low = mid
-		} else {
-			high = mid
-		}
-	}
-	return low, nil
 }
 
 func isLoopback(host string) bool {
@@ -260,7 +227,7 @@ func (d *Desk) tellWebhook(ctx context.Context, h savedWebhook) error {
 		if err := json.Unmarshal(rec.Doc, &cursor); err != nil {
 			return fmt.Errorf("ticket: read webhook cursor: %w", err)
 		}
-		events, err := d.store.Events(ctx, cursor, 100)
+		events, err := d.store.Events(ctx, EventFilter{After: cursor}, 100)
 		if err != nil {
 			return fmt.Errorf("ticket: read events: %w", err)
 		}

@@ -102,7 +102,7 @@ func (s *server) fullTicket(ctx context.Context, id ticket.TicketID) (*ticketJSO
 		return nil, err
 	}
 	out.Messages = showMessages(messages)
-	events, more, err := s.ticketEvents(ctx, t)
+	events, more, err := s.ticketEvents(ctx, id)
 	if err != nil {
 		return nil, err
 	}

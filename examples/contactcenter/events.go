@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,10 +14,10 @@ import (
 )
 
 const (
-	heartbeat    = 15 * time.Second
-	streamWrite  = 30 * time.Second // longest write to a live stream
-	clockSkew    = time.Minute      // between nodes
-	maxEventScan = 50_000           // events looked at for one ticket
+	heartbeat      = 15 * time.Second
+	streamWrite    = 30 * time.Second // longest write to a live stream
+	maxShownEvents = 2000             // of one ticket, at once
+	eventPage      = 500              // of them read at once
 )
 
 func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
@@ -118,85 +117,24 @@ func (s *server) streamEvents(w http.ResponseWriter, r *http.Request, after int6
 	}
 }
 
-// lastCursor remembers how far the feed was seen to go.
-type lastCursor struct {
-	mu   sync.Mutex
-	seen int64
-}
-
-// feedEnd is the cursor of the last event. Cursors have no gaps, so it can be
-// searched for.
-func (s *server) feedEnd(ctx context.Context) (int64, error) {
-	s.lastCursor.mu.Lock()
-	defer s.lastCursor.mu.Unlock()
-	at := s.lastCursor.seen
-	beyond := func(c int64) (bool, error) {
-		events, err := s.store.Events(ctx, c, 1)
-		return len(events) > 0, err
-	}
-	step := int64(1)
-	for ; ; step *= 2 {
-		more, err := beyond(at + step)
-		if err != nil {
-			return 0, err
-		}
-		if !more {
-			break
-		}
-		at += step
-	}
-	var failed error
-	n := sort.Search(int(step), func(i int) bool {
-		more, err := beyond(at + int64(i))
-		if err != nil {
-			failed = err
-		}
-		return !more
-	})
-	if failed != nil {
-		return 0, failed
-	}
-	s.lastCursor.seen = at + int64(n)
-	return s.lastCursor.seen, nil
-}
-
-// ticketEvents finds a ticket's events in the feed: it searches for the time
-// when the ticket was made, and looks through what came after. more says that
-// the feed goes on beyond what was looked at.
-func (s *server) ticketEvents(ctx context.Context, t *ticket.Ticket) (out []eventJSON, more bool, err error) {
-	end, err := s.feedEnd(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	begin := t.CreatedAt.Add(-clockSkew)
-	var failed error
-	first := sort.Search(int(end), func(i int) bool {
-		events, err := s.store.Events(ctx, int64(i), 1)
-		if err != nil {
-			failed = err
-		}
-		return len(events) == 0 || !events[0].At.Before(begin)
-	})
-	if failed != nil {
-		return nil, false, failed
-	}
+// ticketEvents reads a ticket's events, from the first. more says that there are
+// others than those.
+func (s *server) ticketEvents(ctx context.Context, id ticket.TicketID) (out []eventJSON, more bool, err error) {
 	out = []eventJSON{}
-	after := int64(first)
-	for scanned := 0; scanned < maxEventScan; {
-		events, err := s.store.Events(ctx, after, 500)
+	for after := int64(0); ; {
+		events, err := s.desk.TicketEvents(ctx, id, after, eventPage)
 		if err != nil {
 			return nil, false, err
 		}
 		for _, e := range events {
-			if e.Ticket == t.ID {
-				out = append(out, showEvent(e))
+			if len(out) == maxShownEvents {
+				return out, true, nil
 			}
+			out = append(out, showEvent(e))
 			after = e.Cursor
 		}
-		if len(events) < 500 {
+		if len(events) < eventPage {
 			return out, false, nil
 		}
-		scanned += len(events)
 	}
-	return out, true, nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/ticket"
 )
 
 // nextEvents reads n ids from a live stream.
@@ -56,9 +58,50 @@ func TestEventsCanBePagedAndFollowedAndResumed(t *testing.T) {
 
 	bad := r.request("GET", "/api/events", nil, "Accept", "text/event-stream", "Last-Event-ID", "x")
 	require.Equal(t, 400, bad.StatusCode)
-	end, err := r.host.server.feedEnd(t.Context())
+	end, err := r.host.desk.LastCursor(t.Context())
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, end, int64(n+1))
+}
+
+func TestATicketIsShownWithItsOwnEvents(t *testing.T) {
+	t.Parallel()
+	r := start(t, testOptions(t))
+	r.office(nil, nil)
+	for _, name := range []string{"chau", "dung"} {
+		mail := strings.NewReplacer("chau@", name+"@", "first@", name+"1@").Replace(firstMail)
+		r.mail(name+"@khach.example", "support@portal.localhost", mail)
+	}
+	list := r.eventually("/api/tickets", func(o object) bool { return get(o, "tickets", 1) != nil })
+	ids := []string{text(list, "tickets", 0, "id"), text(list, "tickets", 1, "id")}
+	for _, id := range ids {
+		r.call("PATCH", "/api/tickets/"+id, object{"status": "solved"}, 200)
+	}
+	feed := r.call("GET", "/api/events?limit=500", nil, 200)
+	for _, id := range ids {
+		var want []any
+		for _, e := range feed["events"].([]any) {
+			if get(e, "ticket") == id {
+				want = append(want, e)
+			}
+		}
+		require.GreaterOrEqual(t, len(want), 3)
+		full := r.call("GET", "/api/tickets/"+id, nil, 200)
+		got := full["events"].([]any)
+		require.Equal(t, want, got[:min(len(want), len(got))]) // others may have come meanwhile
+		for _, e := range got {
+			require.Equal(t, id, get(e, "ticket"))
+		}
+		require.Nil(t, full["more"])
+	}
+
+	c := &ticket.Changes{}
+	for i := range maxShownEvents {
+		c.Events = append(c.Events, &ticket.Event{ID: fmt.Sprint(i), Ticket: ticket.TicketID(ids[0])})
+	}
+	require.NoError(t, r.host.store.Commit(t.Context(), c))
+	full := r.call("GET", "/api/tickets/"+ids[0], nil, 200)
+	require.Len(t, full["events"], maxShownEvents)
+	require.Equal(t, true, full["more"])
 }
 
 func TestLiveStreamsEndWhenTheHostDoes(t *testing.T) {

@@ -138,7 +138,7 @@ type inboxData struct {
 }
 
 func (p *pages) inbox(w http.ResponseWriter, r *http.Request) error {
-	cursor, err := p.feedEnd(r.Context())
+	cursor, err := p.desk.LastCursor(r.Context())
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (p *pages) ticket(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *pages) showTicketPage(w http.ResponseWriter, r *http.Request, status int, draft, problem string) error {
-	cursor, err := p.feedEnd(r.Context())
+	cursor, err := p.desk.LastCursor(r.Context())
 	if err != nil {
 		return err
 	}

@@ -28,13 +28,12 @@ type server struct {
 
 	background sync.WaitGroup // what else runs, and ends with the host
 
-	streams    chan struct{} // one slot for each live stream of events
-	stopped    chan struct{} // closed when the program ends
-	stopOnce   sync.Once
-	healthMu   sync.Mutex
-	healthAt   time.Time
-	healthErr  error
-	lastCursor lastCursor
+	streams   chan struct{} // one slot for each live stream of events
+	stopped   chan struct{} // closed when the program ends
+	stopOnce  sync.Once
+	healthMu  sync.Mutex
+	healthAt  time.Time
+	healthErr error
 }
 
 const (

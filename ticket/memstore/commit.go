@@ -92,6 +92,9 @@ func (p *portal) commit(c *ticket.Changes) (number, cursor int64, err error) {
 		e = cloneEvent(e)
 		e.Cursor = cursor + int64(i)
 		p.events = append(p.events, e)
+		if e.Ticket != "" {
+			p.eventsOf[e.Ticket] = append(p.eventsOf[e.Ticket], e)
+		}
 	}
 	return number, cursor, nil
 }

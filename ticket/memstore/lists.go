@@ -239,18 +239,28 @@ func (p *portal) Decisions(ctx context.Context, f ticket.DecisionFilter, limit i
 	return out, nil
 }
 
-// Events returns events after a cursor.
-func (p *portal) Events(ctx context.Context, after int64, limit int) ([]*ticket.Event, error) {
+// Events lists events.
+func (p *portal) Events(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
 	if err := p.backend.begin(ctx, "events"); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	start := min(max(after, 0), int64(len(p.events)))
-	end := min(start+int64(max(limit, 0)), int64(len(p.events)))
+	list := p.events
+	if f.Ticket != "" {
+		list = p.eventsOf[f.Ticket]
+	}
+	if !f.Newest {
+		start := sort.Search(len(list), func(i int) bool { return list[i].Cursor > f.After })
+		list = list[start:]
+	}
+	n := min(len(list), max(limit, 0))
 	var out []*ticket.Event
-	for _, e := range p.events[start:end] {
-		out = append(out, cloneEvent(e))
+	for i := range n {
+		if f.Newest {
+			i = len(list) - 1 - i
+		}
+		out = append(out, cloneEvent(list[i]))
 	}
 	return out, nil
 }

@@ -83,7 +83,7 @@ func TestFaults(t *testing.T) {
 		require.NoError(t, err)
 		_, err = s.Lease(ctx, "n", "a", time.Unix(1, 0), time.Unix(2, 0))
 		require.NoError(t, err)
-		_, err = s.Events(ctx, 0, 1)
+		_, err = s.Events(ctx, ticket.EventFilter{}, 1)
 		require.NoError(t, err)
 		_, _, err = s.Tickets(ctx, ticket.TicketFilter{}, ticket.Page{})
 		require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestItLivesInABubble(t *testing.T) {
 			}()
 		}
 		time.Sleep(2 * time.Hour)
-		events, err := s.Events(t.Context(), 0, 1000)
+		events, err := s.Events(t.Context(), ticket.EventFilter{}, 1000)
 		require.NoError(t, err)
 		require.Len(t, events, 100)
 	})

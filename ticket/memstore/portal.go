@@ -19,6 +19,7 @@ type portal struct {
 	records  map[ticket.RecordKind]map[string]*ticket.Record
 	bodies   map[ticket.BodyID][]byte
 	events   []*ticket.Event // of cursor i+1
+	eventsOf map[ticket.TicketID][]*ticket.Event
 	leases   map[string]lease
 	ledger   map[ledgerKey]int64
 	number   int64 // the last ticket's
@@ -64,6 +65,7 @@ func newPortal(b *Backend) *portal {
 		ledger:   map[ledgerKey]int64{},
 		byNumber: map[int64]ticket.TicketID{},
 		lanes:    map[string][]*ticket.Work{},
+		eventsOf: map[ticket.TicketID][]*ticket.Event{},
 
 		contacts:      newTable[ticket.ContactID](func(*ticket.Contact) (k [4]indexKey) { return k }),
 		conversations: newTable[ticket.ConversationID](conversationKeys),

@@ -110,8 +110,8 @@ func (h *byHand) write(batch []handRequest) error {
 		if _, err := h.c.exec(ledgerAdd, 1, "2026-03-01", "support", "message", "", 1); err != nil {
 			return err
 		}
-		for i, doc := range r.rows.events {
-			if _, err := h.c.exec("INSERT INTO events (portal, cursor, doc) VALUES (1, ?, ?)", h.n*3+int64(i), doc); err != nil {
+		for i, e := range r.rows.events {
+			if _, err := h.c.exec("INSERT INTO events (portal, cursor, ticket, doc) VALUES (1, ?, ?, ?)", h.n*3+int64(i), e.ticket, e.doc); err != nil {
 				return err
 			}
 		}

@@ -109,10 +109,10 @@ func (r *rows) write(t *tx, s *portalState) error {
 			return err
 		}
 	}
-	for _, doc := range r.events {
+	for _, e := range r.events {
 		s.event++
 		s.dirty = true
-		if _, err := t.exec("INSERT INTO events (portal, cursor, doc) VALUES (?, ?, ?)", s.id, s.event, doc); err != nil {
+		if _, err := t.exec("INSERT INTO events (portal, cursor, ticket, doc) VALUES (?, ?, ?, ?)", s.id, s.event, e.ticket, e.doc); err != nil {
 			return err
 		}
 	}

@@ -217,21 +217,33 @@ func (p *portal) Decisions(ctx context.Context, f ticket.DecisionFilter, limit i
 	return out, err
 }
 
-// Events returns events after a cursor.
-func (p *portal) Events(ctx context.Context, after int64, limit int) (out []*ticket.Event, err error) {
+// Events lists events.
+func (p *portal) Events(ctx context.Context, f ticket.EventFilter, limit int) (out []*ticket.Event, err error) {
 	err = p.view(ctx, "events", func(c *conn, id int64) error {
-		return c.each(ctx, "SELECT cursor, doc FROM events WHERE portal = ? AND cursor > ? ORDER BY cursor LIMIT ?",
-			[]any{id, after, max(limit, 0)}, func(scan func(...any) error) error {
-				var cursor int64
-				var doc []byte
-				if err := scan(&cursor, &doc); err != nil {
-					return err
-				}
-				v, err := decode[ticket.Event](doc)
-				v.Cursor = cursor
-				out = append(out, v)
+		q, order := &query{table: "events"}, "cursor"
+		q.and("portal = ?", id)
+		if f.Ticket != "" {
+			// SQLite would rather go through the cursors of all tickets.
+			q.table += " INDEXED BY events_ticket"
+			q.and("ticket = ?", string(f.Ticket))
+		}
+		if f.Newest {
+			order = "cursor DESC"
+		} else {
+			q.and("cursor > ?", f.After)
+		}
+		text := "SELECT cursor, doc FROM " + q.table + " WHERE " + strings.Join(q.where, " AND ") + " ORDER BY " + order + " LIMIT ?"
+		return c.each(ctx, text, append(q.args, max(limit, 0)), func(scan func(...any) error) error {
+			var cursor int64
+			var doc []byte
+			if err := scan(&cursor, &doc); err != nil {
 				return err
-			})
+			}
+			v, err := decode[ticket.Event](doc)
+			v.Cursor = cursor
+			out = append(out, v)
+			return err
+		})
 	})
 	return out, err
 }

@@ -111,7 +111,7 @@ func TestProcessesShareAFile(t *testing.T) {
 	b, err := Open(path)
 	require.NoError(t, err)
 	defer b.Close()
-	events, err := b.Portal("main").Events(t.Context(), 0, 1000)
+	events, err := b.Portal("main").Events(t.Context(), ticket.EventFilter{}, 1000)
 	require.NoError(t, err)
 	require.Len(t, events, 2*processes*childCommits)
 	for i, e := range events {

@@ -121,9 +121,21 @@ func TestListsAreRangesOfIndexes(t *testing.T) {
 			require.NoError(t, err)
 		}, []string{"works_due (portal=? AND lane=?"}},
 		"events": {func(s ticket.Store) {
-			_, err := s.Events(t.Context(), 5, 10)
+			_, err := s.Events(t.Context(), ticket.EventFilter{After: 5}, 10)
 			require.NoError(t, err)
 		}, []string{"PRIMARY KEY (portal=? AND cursor>?)"}},
+		"the newest event": {func(s ticket.Store) {
+			_, err := s.Events(t.Context(), ticket.EventFilter{Newest: true}, 1)
+			require.NoError(t, err)
+		}, []string{"PRIMARY KEY (portal=?)"}},
+		"events of a ticket": {func(s ticket.Store) {
+			_, err := s.Events(t.Context(), ticket.EventFilter{Ticket: "t", After: 5}, 10)
+			require.NoError(t, err)
+		}, []string{"events_ticket (portal=? AND ticket=? AND cursor>?)"}},
+		"the newest events of a ticket": {func(s ticket.Store) {
+			_, err := s.Events(t.Context(), ticket.EventFilter{Ticket: "t", Newest: true}, 10)
+			require.NoError(t, err)
+		}, []string{"events_ticket (portal=? AND ticket=?)"}},
 	} {
 		plan := plans(t, b, tc.run)
 		for _, want := range tc.want {

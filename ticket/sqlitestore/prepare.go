@@ -205,7 +205,7 @@ func (r *rows) others(c *ticket.Changes) error {
 		if err != nil {
 			return fmt.Errorf("event %s: %w", v.ID, err)
 		}
-		r.events = append(r.events, doc)
+		r.events = append(r.events, event{null(v.Ticket), doc})
 	}
 	return nil
 }

@@ -18,7 +18,13 @@ type rows struct {
 	claims   []ticket.KeyClaim
 	steps    []step
 	counts   []ticket.Count
-	events   []string
+	events   []event
+}
+
+// event is a row of events but for its cursor. ticket is a string or nil.
+type event struct {
+	ticket any
+	doc    string
 }
 
 // step is one statement. Its first argument is the portal.

@@ -111,13 +111,13 @@ func TestCloseWaitsForWhatIsUnderWay(t *testing.T) {
 	}
 	require.NoError(t, <-closed)
 	require.Error(t, commit(t.Context(), b, "late"))
-	_, err := b.Portal("main").Events(t.Context(), 0, 1)
+	_, err := b.Portal("main").Events(t.Context(), ticket.EventFilter{}, 1)
 	require.Error(t, err)
 	require.NoError(t, b.Close())
 	again, err := Open(b.options.path)
 	require.NoError(t, err)
 	defer again.Close()
-	events, err := again.Portal("main").Events(t.Context(), 0, 100)
+	events, err := again.Portal("main").Events(t.Context(), ticket.EventFilter{}, 100)
 	require.NoError(t, err)
 	require.Len(t, events, 6)
 }
@@ -155,7 +155,7 @@ func TestInABatchOneThatConflictsFailsAlone(t *testing.T) {
 	for i, conflicts := range []bool{false, true, false, true, false} {
 		require.Equal(t, conflicts, errors.Is(requests[i].err, ticket.ErrConflict), "request %d: %v", i, requests[i].err)
 	}
-	events, err := b.Portal("main").Events(t.Context(), 0, 10)
+	events, err := b.Portal("main").Events(t.Context(), ticket.EventFilter{}, 10)
 	require.NoError(t, err)
 	require.Len(t, events, 3)
 	require.Equal(t, int64(3), events[2].Cursor)
@@ -171,7 +171,7 @@ func TestInABatchOneInTroubleFailsAlone(t *testing.T) {
 	require.ErrorIs(t, requests[1].err, trouble)
 	require.NoError(t, requests[2].err)
 	require.ErrorIs(t, requests[3].err, ticket.ErrConflict)
-	events, err := b.Portal("main").Events(t.Context(), 0, 10)
+	events, err := b.Portal("main").Events(t.Context(), ticket.EventFilter{}, 10)
 	require.NoError(t, err)
 	require.Len(t, events, 2)
 }

@@ -112,7 +112,13 @@ func (m *model) compareLists() {
 		b, errB := m.mem.s.Waiting(m.ctx, q, 7)
 		m.agree("Waiting", a, b, errors.Join(errA), errors.Join(errB))
 	}
-	a, errA := m.s.Events(m.ctx, 3, 1000)
-	b, errB := m.mem.s.Events(m.ctx, 3, 1000)
-	m.agree("Events", a, b, errA, errB)
+	filters := []ticket.EventFilter{{After: 3}, {Newest: true}}
+	for _, id := range m.tickets {
+		filters = append(filters, ticket.EventFilter{Ticket: id, After: 3}, ticket.EventFilter{Ticket: id, Newest: true})
+	}
+	for _, f := range filters {
+		a, errA := m.s.Events(m.ctx, f, 1000)
+		b, errB := m.mem.s.Events(m.ctx, f, 1000)
+		m.agree("Events "+show(f), a, b, errA, errB)
+	}
 }

@@ -22,7 +22,7 @@ func (k *kit) whole() whole {
 	event, decision := k.newEvent(), k.newDecision()
 	t.Conversation, conversation.Ticket, conversation.Contact = conversation.ID, t.ID, contact.ID
 	t.Queue, t.WaitingSince = "queue", k.now
-	message.Search, item.Message, decision.Ticket = "wholly", message.ID, t.ID
+	message.Search, item.Message, decision.Ticket, event.Ticket = "wholly", message.ID, t.ID, t.ID
 	body, key := ticket.BodyID(k.id()), ticket.NewKey("whole", k.id())
 	return whole{
 		ticket: t.ID, message: message.ID,
@@ -71,8 +71,12 @@ func (k *kit) everything(w whole) (parts []string) {
 	add("records", len(s.Records), len(s.Records), nil)
 	add("counters", int(s.Counters["whole"]), s.Counters, nil)
 	add("bodies", len(s.Bodies), s.Bodies, nil)
-	events, err := k.s.Events(k.ctx, 0, 100)
+	events, err := k.s.Events(k.ctx, ticket.EventFilter{}, 100)
 	add("Events", len(events), events, err)
+	events, err = k.s.Events(k.ctx, ticket.EventFilter{Ticket: w.ticket}, 100)
+	add("Events of the ticket", len(events), events, err)
+	events, err = k.s.Events(k.ctx, ticket.EventFilter{Newest: true}, 100)
+	add("Events, newest first", len(events), events, err)
 	tickets, _, err := k.s.Tickets(k.ctx, ticket.TicketFilter{}, ticket.Page{})
 	add("Tickets", len(tickets), tickets, err)
 	tickets, _, err = k.s.Tickets(k.ctx, ticket.TicketFilter{Terms: []string{"wholly"}}, ticket.Page{})
@@ -93,7 +97,7 @@ func (k *kit) everything(w whole) (parts []string) {
 }
 
 // partsOfAll is how many parts everything has once it is written.
-const partsOfAll = 19
+const partsOfAll = 21
 
 func atomicChecks() []check {
 	return []check{

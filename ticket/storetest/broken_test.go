@@ -69,7 +69,7 @@ type store struct {
 	snapshot func(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error)
 	claim    func(ctx context.Context, c ticket.Claim) ([]*ticket.Work, time.Time, error)
 	lease    func(ctx context.Context, name, owner string, now, until time.Time) (bool, error)
-	events   func(ctx context.Context, after int64, limit int) ([]*ticket.Event, error)
+	events   func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error)
 	tickets  func(ctx context.Context, f ticket.TicketFilter, p ticket.Page) ([]*ticket.Ticket, ticket.Next, error)
 }
 
@@ -101,11 +101,11 @@ func (s *store) Lease(ctx context.Context, name, owner string, now, until time.T
 	return s.Store.Lease(ctx, name, owner, now, until)
 }
 
-func (s *store) Events(ctx context.Context, after int64, limit int) ([]*ticket.Event, error) {
+func (s *store) Events(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
 	if s.events != nil {
-		return s.events(ctx, after, limit)
+		return s.events(ctx, f, limit)
 	}
-	return s.Store.Events(ctx, after, limit)
+	return s.Store.Events(ctx, f, limit)
 }
 
 func (s *store) Tickets(ctx context.Context, f ticket.TicketFilter, p ticket.Page) ([]*ticket.Ticket, ticket.Next, error) {
@@ -185,6 +185,10 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 		"bounds race":                  {changed(racingCounters), "bounded counters are never exceeded"},
 		"events are lost":              {changed(skippingEvents), "events are numbered"},
 		"cursors run ahead":            {changed(unsettledEvents), "followers never skip"},
+		"events are of any ticket":     {changed(unfilteredEvents), "events of a ticket"},
+		"events are filtered too late": {changed(lateFilteredEvents), "events of a ticket"},
+		"events are oldest first":      {changed(oldestEvents), "the newest events come first"},
+		"events are after a cursor":    {changed(newestAfter), "the newest events come first"},
 		"work is claimed twice":        {changed(sharedClaims), "a claim is exclusive"},
 		"leases never expire":          {changed(eternalLeases), "a lease expires"},
 		"parked work is claimed":       {before(unparked), "parked work is not claimed"},

@@ -23,7 +23,7 @@ func contextChecks() []check {
 					"Commit":        k.s.Commit(ctx, w.changes()),
 					"Claim":         third(k.s.Claim(ctx, ticket.Claim{Lane: "l", Owner: "a", Now: k.now, Until: k.after(time.Minute), Limit: 1})),
 					"Lease":         second(k.s.Lease(ctx, "n", "z", k.now, k.after(time.Minute))),
-					"Events":        second(k.s.Events(ctx, 0, 1)),
+					"Events":        second(k.s.Events(ctx, ticket.EventFilter{}, 1)),
 					"Tickets":       third(k.s.Tickets(ctx, ticket.TicketFilter{}, ticket.Page{})),
 					"Conversations": third(k.s.Conversations(ctx, ticket.ConversationFilter{}, ticket.Page{})),
 					"Messages":      third(k.s.Messages(ctx, ticket.MessageFilter{Ticket: w.ticket}, ticket.Page{})),

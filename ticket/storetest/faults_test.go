@@ -98,8 +98,8 @@ func racingCounters(s *store) {
 }
 
 func skippingEvents(s *store) {
-	s.events = func(ctx context.Context, after int64, limit int) ([]*ticket.Event, error) {
-		events, err := s.Store.Events(ctx, after, limit)
+	s.events = func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
+		events, err := s.Store.Events(ctx, f, limit)
 		if len(events) > 2 {
 			events = append(events[:1], events[2:]...)
 		}
@@ -111,12 +111,47 @@ func skippingEvents(s *store) {
 // events before it commits them.
 func unsettledEvents(s *store) {
 	var calls atomic.Int64
-	s.events = func(ctx context.Context, after int64, limit int) ([]*ticket.Event, error) {
-		events, err := s.Store.Events(ctx, after, limit)
+	s.events = func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
+		events, err := s.Store.Events(ctx, f, limit)
 		if calls.Add(1)%2 == 1 && len(events) > 1 {
 			events = append(events[:len(events)-2], events[len(events)-1])
 		}
 		return events, err
+	}
+}
+
+func unfilteredEvents(s *store) {
+	s.events = func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
+		f.Ticket = ""
+		return s.Store.Events(ctx, f, limit)
+	}
+}
+
+// lateFilteredEvents looks for a ticket's events among the first few only.
+func lateFilteredEvents(s *store) {
+	s.events = func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
+		id := f.Ticket
+		f.Ticket = ""
+		events, err := s.Store.Events(ctx, f, limit)
+		if id != "" {
+			events = ofTicket(events, id)
+		}
+		return events, err
+	}
+}
+
+func oldestEvents(s *store) {
+	s.events = func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
+		f.Newest = false
+		return s.Store.Events(ctx, f, limit)
+	}
+}
+
+// newestAfter heeds After also from the end.
+func newestAfter(s *store) {
+	s.events = func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error) {
+		events, err := s.Store.Events(ctx, f, limit)
+		return slices.DeleteFunc(events, func(e *ticket.Event) bool { return e.Cursor <= f.After }), err
 	}
 }
 

@@ -137,7 +137,7 @@ func concurrentFirstMessages(k *kit) {
 	list, _, err := k.s.Tickets(k.ctx, ticket.TicketFilter{}, ticket.Page{})
 	k.ok(err, "Tickets")
 	k.must(len(list) == 1, "there are %d tickets", len(list))
-	events, err := k.s.Events(k.ctx, 0, 100)
+	events, err := k.s.Events(k.ctx, ticket.EventFilter{}, 100)
 	k.ok(err, "Events")
 	k.must(len(events) == 1, "there are %d events", len(events))
 }

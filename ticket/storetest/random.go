@@ -197,7 +197,11 @@ func (m *model) randomCommit() {
 		c.DropBodies = append(c.DropBodies, pick(m, m.bodies))
 	}
 	for m.some(2) {
-		c.Events = append(c.Events, m.newEvent())
+		e := m.newEvent()
+		if len(m.tickets) > 0 && m.some(2) {
+			e.Ticket = pick(m, m.tickets)
+		}
+		c.Events = append(c.Events, e)
 	}
 	m.commitBoth(c)
 }

@@ -54,7 +54,7 @@ func (k *kit) kept(c *ticket.Changes, w ticket.Want) {
 	k.same("work", s.Works[c.Works[0].ID], c.Works[0])
 	k.same("record", s.Records[w.Records[0]], c.Records[0])
 	if len(c.Events) > 0 {
-		events, err := k.s.Events(k.ctx, c.Events[0].Cursor-1, 1)
+		events, err := k.s.Events(k.ctx, ticket.EventFilter{After: c.Events[0].Cursor - 1}, 1)
 		k.ok(err, "Events")
 		k.same("event", events, c.Events)
 	}
@@ -268,7 +268,10 @@ func returnedCopies(k *kit) {
 			return v, err
 		},
 		"Items":  func() (any, error) { v, _, err := k.s.Items(k.ctx, ticket.ItemFilter{}, ticket.Page{}); return v, err },
-		"Events": func() (any, error) { return k.s.Events(k.ctx, 0, 10) },
+		"Events": func() (any, error) { return k.s.Events(k.ctx, ticket.EventFilter{}, 10) },
+		"Events of a ticket": func() (any, error) {
+			return k.s.Events(k.ctx, ticket.EventFilter{Ticket: c.Events[0].Ticket, Newest: true}, 10)
+		},
 		"Decisions": func() (any, error) {
 			return k.s.Decisions(k.ctx, ticket.DecisionFilter{Ticket: c.Decisions[0].Ticket}, 10)
 		},

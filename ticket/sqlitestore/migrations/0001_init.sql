@@ -177,9 +177,11 @@ CREATE TABLE bodies (
 CREATE TABLE events (
     portal INTEGER NOT NULL,
     cursor INTEGER NOT NULL,
+    ticket TEXT,
     doc    TEXT    NOT NULL,
     PRIMARY KEY (portal, cursor)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX events_ticket ON events (portal, ticket, cursor) WHERE ticket IS NOT NULL;
 
 CREATE TABLE decisions (
     portal       INTEGER NOT NULL,
