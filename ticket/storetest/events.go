@@ -200,7 +200,7 @@ func newestEvents(k *kit) {
 // the first ticket's.
 func eventsOfTickets(k *kit) {
 	one, two, other := k.newTicket().ID, k.newTicket().ID, k.in("other")
-	var all []*ticket.Event
+	var all, theirs []*ticket.Event
 	for i := range 40 {
 		e, elsewhere := k.newEvent(), k.newEvent()
 		elsewhere.Ticket = one
@@ -210,9 +210,11 @@ func eventsOfTickets(k *kit) {
 		case i%2 == 0:
 			e.Ticket = two
 		}
-		k.commit(&ticket.Changes{Events: []*ticket.Event{e}})
-		other.commit(&ticket.Changes{Events: []*ticket.Event{elsewhere}})
-		all = append(all, e)
+		all, theirs = append(all, e), append(theirs, elsewhere)
+	}
+	for i := 0; i < len(all); i += 10 {
+		k.commit(&ticket.Changes{Events: all[i : i+10]})
+		other.commit(&ticket.Changes{Events: theirs[i : i+10]})
 	}
 	want := ofTicket(all, one) // of cursors 8, 18, 28, 38
 	newest := []*ticket.Event{want[3], want[2], want[1], want[0]}
@@ -239,7 +241,7 @@ func eventsOfTickets(k *kit) {
 			k.same("events, "+what, got, tc.want)
 		}
 	}
-	k.must(len(other.events(ticket.EventFilter{Ticket: one}, 100)) == 40, "the other portal has lost events of its ticket")
+	k.same("events of the other portal", other.events(ticket.EventFilter{Ticket: one}, 100), theirs)
 	none := other.events(ticket.EventFilter{Ticket: two}, 100)
 	k.must(len(none) == 0, "another portal shows the events of a ticket: %s", show(none))
 }
