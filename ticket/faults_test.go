@@ -20,6 +20,8 @@ import (
 // faultSeeds is how many runs each test of this file makes.
 const faultSeeds = 6
 
+const sales = "sales@portal.example"
+
 // withFaults runs f on two nodes whose store fails at random, before or after
 // having done what it was asked to, and then checks when all is well again.
 func withFaults(t *testing.T, f func(o *office, other *ticket.Desk), check func(o *office)) {
@@ -34,6 +36,9 @@ func withFaults(t *testing.T, f func(o *office, other *ticket.Desk), check func(
 				go func() { done <- other.Run(ctx) }()
 				defer func() { cancel(); require.NoError(t, <-done) }()
 				o.mailbox(box, answering())
+				// A second queue of the same agents: two are looked at at once.
+				require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: "sales", Agents: []routing.AgentID{"bo", "an"}}))
+				o.mailbox(sales, ticket.Settings{Queue: "sales"})
 				require.NoError(t, other.Refresh(o.ctx))
 
 				var mu sync.Mutex
@@ -71,10 +76,8 @@ func TestWhatWasAcknowledgedIsExactlyOnceAMessageWhateverFails(t *testing.T) {
 	const customers, each = 8, 3
 	acked := make(chan map[string]bool, faultSeeds)
 	withFaults(t, func(o *office, other *ticket.Desk) {
-		chs, err := o.desk.Channels(o.ctx)
-		for err != nil {
-			chs, err = o.desk.Channels(o.ctx)
-		}
+		var chs []*ticket.Channel // in the order they were connected
+		until(o.ctx, func() (err error) { chs, err = o.desk.Channels(o.ctx); return err })
 		var mu sync.Mutex
 		got := map[string]bool{}
 		var wg sync.WaitGroup
@@ -158,8 +161,9 @@ func TestCapacityHoldsAndNobodyIsLostWhateverFails(t *testing.T) {
 		var wg sync.WaitGroup
 		for c := range customers {
 			wg.Go(func() {
-				it := o.net.Item(box, mail(fmt.Sprintf("c%d@c.example", c), fmt.Sprint(c)))
-				until(o.ctx, func() error { return o.net.Deliver(o.ctx, box, it) })
+				to := []string{box, sales}[c%2]
+				it := o.net.Item(to, mail(fmt.Sprintf("c%d@c.example", c), fmt.Sprint(c)))
+				until(o.ctx, func() error { return o.net.Deliver(o.ctx, to, it) })
 			})
 		}
 		wg.Wait()

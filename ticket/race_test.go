@@ -128,7 +128,19 @@ func TestEverythingAtOnceOnARunningDesk(t *testing.T) {
 		require.NoError(t, checkLoads(o.ctx, o.desk))
 		requireNobodyWaitsInVain(o)
 
-		for _, a := range []routing.AgentID{"an", "bo", "cy"} {
+		all := []routing.AgentID{"an", "bo", "cy"}
+		for _, a := range all {
+			require.NoError(t, o.desk.SetPresence(o.ctx, a, routing.Offline, 0))
+		}
+		for _, tk := range o.allTickets()[20:] {
+			_, err := o.desk.SetStatus(o.ctx, ticket.Actor{}, tk.ID, ticket.Closed)
+			require.NoError(t, err)
+		}
+		for i := range 8 {
+			o.deliver(box, mail(fmt.Sprintf("late%d@c.example", i), fmt.Sprint("late", i)))
+		}
+		require.GreaterOrEqual(t, o.owners()[""], 8, "none is online, so all wait")
+		for _, a := range all {
 			require.NoError(t, o.desk.SetPresence(o.ctx, a, routing.Online, 0))
 		}
 		time.Sleep(10 * time.Minute)
