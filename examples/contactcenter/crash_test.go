@@ -94,23 +94,20 @@ func TestNothingIsLostOrDoubledWhereverTheProgramIsKilled(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 5000))
 	for range rounds {
 		if rnd.IntN(6) == 0 { // it dies while it starts
-			s.kill(rnd)
+			s.kill(rnd.IntN(2) == 0)
 			s.launch()
 			linger(work, rand.N(150*time.Millisecond))
 		} else {
 			linger(work, 100*time.Millisecond+time.Duration(rnd.IntN(1400))*time.Millisecond)
 		}
-		s.kill(rnd)
+		s.kill(rnd.IntN(2) == 0)
 		s.launch()
 		s.awaitReady()
 	}
-	s.kill(rnd)
+	s.kill(*crashRounds == 0) // in the long form the leases of the dead really run out
 	stop()
 	busy.Wait()
 
-	if *crashRounds == 0 {
-		s.age() // in the long form the leases of the dead really run out
-	}
 	s.launch()
 	s.awaitReady()
 	for _, x := range senders {
@@ -239,9 +236,9 @@ func (s *site) up(ctx context.Context) (httpURL, smtpAddr string, ok bool) {
 	}
 }
 
-// kill kills the program. Half of the time it then stays dead for longer than
-// its leases last.
-func (s *site) kill(rnd *rand.Rand) {
+// kill kills the program. With long it then stays dead for longer than its
+// leases last.
+func (s *site) kill(long bool) {
 	s.t.Helper()
 	s.mu.Lock()
 	cmd := s.cmd
@@ -255,7 +252,7 @@ func (s *site) kill(rnd *rand.Rand) {
 	require.Error(s.t, cmd.Wait())
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	require.Equal(s.t, syscall.SIGKILL, status.Signal(), tail(s.logs.String(), 2000))
-	if rnd.IntN(2) == 0 {
+	if long {
 		s.age()
 	}
 }
