@@ -84,7 +84,7 @@ const (
 type Delivery struct {
 	Recipient string        `json:"recipient"`
 	State     DeliveryState `json:"state"`
-	Detail    string        `json:"detail,omitempty"` // the network's words, one line
+	Detail    string        `json:"detail"` // the network's words, one line
 }
 
 // Receipt is what a network said when it took a message.

@@ -341,7 +341,12 @@ func (d *Desk) readWatermark(ctx context.Context, a *arrival) error {
 	}
 	a.before = nil
 	for _, m := range ms {
-		if m.Direction == Out && !m.SentAt.IsZero() && !m.SentAt.After(up.Before) {
+		// The network's time of a message is before we had its answer.
+		at := m.SentAt
+		if !m.FirstTryAt.IsZero() && m.FirstTryAt.Before(at) {
+			at = m.FirstTryAt
+		}
+		if m.Direction == Out && !m.SentAt.IsZero() && !at.After(up.Before) {
 			a.before = append(a.before, m.ID)
 		}
 	}

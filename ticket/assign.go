@@ -124,7 +124,7 @@ func (d *Desk) assignOne(ctx context.Context, queue routing.QueueID, w Waiter) (
 		}
 		q = withChannel(q, d.view().settings(u.channelOf(w)))
 		snap := routing.Snapshot{Item: item, Queue: q, Agents: candidates(q, agents), Now: u.now, Rand: seeded(item, at.WaitingSince)}
-		dec := d.askPolicy(q, snap, agents)
+		dec := d.askPolicy(q, snap, agents, !at.QueuedAt.Equal(at.WaitingSince))
 		return u.route(w, at, q, agents, dec, d.view(), &moved, &until)
 	})
 	if errors.Is(err, ErrNotFound) {
@@ -142,7 +142,7 @@ func (d *Desk) policy(name string) routing.Policy {
 
 // askPolicy returns what the policy decides. One that panics, or that chooses
 // what it may not, leaves this work waiting and holds up nothing else.
-func (d *Desk) askPolicy(q routing.Queue, snap routing.Snapshot, agents map[routing.AgentID]agentFacts) (dec routing.Decision) {
+func (d *Desk) askPolicy(q routing.Queue, snap routing.Snapshot, agents map[routing.AgentID]agentFacts, moved bool) (dec routing.Decision) {
 	again := snap.Now.Add(time.Minute)
 	refuse := func(why string) routing.Decision {
 		d.log.Warn("routing policy", "policy", policyName(q), "queue", q.ID, "problem", why)
@@ -165,6 +165,10 @@ func (d *Desk) askPolicy(q routing.Queue, snap routing.Snapshot, agents map[rout
 	}
 	if _, ok := d.view().queues[dec.Queue]; dec.Queue != "" && !ok {
 		return refuse("chose queue " + string(dec.Queue) + ", which does not exist")
+	}
+	// Work that was moved before stays a while: queues may send it in a circle.
+	if stay := snap.Item.WaitingSince.Add(time.Minute); dec.Queue != "" && moved && snap.Now.Before(stay) {
+		return routing.Decision{Wait: true, Until: stay, Reason: "moved to this queue a moment ago"}
 	}
 	// What waits because somebody is online is looked at when they lapse.
 	for _, c := range snap.Agents {
@@ -240,6 +244,9 @@ func (u *unit) route(w Waiter, at *Assignment, q routing.Queue, agents map[routi
 	case dec.Queue != "" && dec.Queue != q.ID:
 		e := u.editWaiting(w)
 		at.wait(dec.Queue, u.now)
+		if at.QueuedAt.Equal(at.WaitingSince) {
+			at.QueuedAt = at.QueuedAt.Add(time.Microsecond) // it was moved, be it at once
+		}
 		e.Type, e.Data = EventQueued, map[string]string{"queue": string(dec.Queue), "from": string(q.ID)}
 		u.event(e)
 		u.explain(Decision{Kind: "assign", Ticket: e.Ticket, Conversation: e.Conversation, Outcome: "queue " + string(dec.Queue),

@@ -42,6 +42,13 @@ func (a *attempt) begin(ctx context.Context) error {
 			u.done(&w)
 			return nil
 		}
+		if !m.RedactedAt.IsZero() && !w.Handed && partlySent(m) {
+			u.done(&w)
+			m.Work = ""
+			u.advancePending(m, channel.DeliveryFailed)
+			u.setState(m, StateFailed, "deleted before all had it")
+			return nil
+		}
 		if !m.RedactedAt.IsZero() && !w.Handed {
 			u.done(&w) // deleted before it left
 			m.Work = ""
@@ -105,7 +112,9 @@ func (a *attempt) keepLease(ctx context.Context, cancel context.CancelFunc) (sto
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for sleep(ctx, a.desk.cfg.Timing.Lease/3) == nil {
-			err := a.putWork(ctx, func(*Work) {})
+			limit, end := context.WithTimeout(ctx, a.desk.cfg.Timing.Lease/4)
+			err := a.putWork(limit, func(*Work) {})
+			end()
 			a.mu.Lock()
 			lapses := a.work.LeaseUntil
 			a.mu.Unlock()

@@ -59,7 +59,7 @@ func (d *Desk) Connect(ctx context.Context, cfg channel.Config, s Settings) (*Ch
 	if acct.ReceivesVia != "" {
 		saved.ForwardToken = randomToken(8)
 	}
-	if err := d.saveChannel(ctx, acct, &saved, EventChannelCreated, false); err != nil {
+	if err := d.saveChannel(ctx, acct, &saved, EventChannelCreated, false, false); err != nil {
 		return nil, err
 	}
 	return d.Channel(ctx, acct.ID)
@@ -128,7 +128,7 @@ func (d *Desk) Update(ctx context.Context, id channel.ID, p ChannelPatch) (*Chan
 	if p.Config == nil && p.Name == nil {
 		err = d.saveSettings(ctx, saved)
 	} else {
-		err = d.saveChannel(ctx, acct, &saved, EventChannelUpdated, keep)
+		err = d.saveChannel(ctx, acct, &saved, EventChannelUpdated, keep, p.Settings == nil)
 	}
 	if err != nil {
 		return nil, err
@@ -164,8 +164,9 @@ func (d *Desk) saveSettings(ctx context.Context, saved savedChannel) error {
 }
 
 // saveChannel validates, opens and commits a channel. With keep the sealed
-// credentials stay as they are by then, since the channel may have renewed them.
-func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *savedChannel, event EventType, keep bool) (err error) {
+// credentials stay as they are by then, since the channel may have renewed them,
+// and with keepSettings the settings.
+func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *savedChannel, event EventType, keep, keepSettings bool) (err error) {
 	if err := d.checkSettings(saved.Settings); err != nil {
 		return err
 	}
@@ -227,6 +228,9 @@ func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *sav
 			}
 			if keep {
 				saved.Sealed = now[0].Sealed
+			}
+			if keepSettings {
+				saved.Settings = now[0].Settings
 			}
 		}
 		owner, taken := u.snap.Refs[addressKey(saved.Address)]

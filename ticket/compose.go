@@ -221,7 +221,7 @@ func (d *Desk) Edit(ctx context.Context, by Actor, id MessageID, e Edit) (*Messa
 				m.NotBefore = u.now
 			}
 		}
-		m.State = StatePending
+		u.setState(m, StatePending, m.StateDetail)
 		m.Search = searchText(m, d.cfg.Limits.Search)
 		// Writing the work anew takes it from whoever may have claimed it.
 		w.NotBefore, w.Owner, w.LeaseUntil = m.NotBefore, "", time.Time{}

@@ -45,6 +45,9 @@ type Desk struct {
 
 	viewed atomic.Pointer[deskView]
 
+	// losers holds who decides anew after losing a race; see decide.
+	losers chan struct{}
+
 	// refreshing serialises reading the configuration and opening channels.
 	refreshing sync.Mutex
 
@@ -132,6 +135,7 @@ func New(cfg Config) (*Desk, error) {
 		policies:   routing.Stock(),
 		channels:   map[channel.ID]*opened{},
 		lanes:      map[string]chan struct{}{},
+		losers:     make(chan struct{}, 1),
 	}
 	d.feed.init()
 	d.hooks.init()

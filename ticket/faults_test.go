@@ -36,7 +36,7 @@ func withFaults(t *testing.T, f func(o *office, other *ticket.Desk), check func(
 				go func() { done <- other.Run(ctx) }()
 				defer func() { cancel(); require.NoError(t, <-done) }()
 				o.mailbox(box, answering())
-				// A second queue of the same agents: two are looked at at once.
+				// A second queue of the same agents: both are drained at the same time.
 				require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: "sales", Agents: []routing.AgentID{"bo", "an"}}))
 				o.mailbox(sales, ticket.Settings{Queue: "sales"})
 				require.NoError(t, other.Refresh(o.ctx))

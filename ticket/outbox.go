@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -207,6 +208,12 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 		}
 		return nil
 	})
+	used := err == nil && made != nil && (len(files) == 0 || len(made.Attachments) > 0 && made.Attachments[0].Body.ID == files[0].Body.ID)
+	if !used && !errors.Is(err, errMaybeCommitted) {
+		for _, f := range files {
+			d.deleteBlobs(ctx, []BodyRef{f.Body})
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

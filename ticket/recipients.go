@@ -79,6 +79,9 @@ func replySubject(given string, c *Conversation, t *Ticket) string {
 		}
 		return "Re:"
 	}
+	if c.MessageCount == 0 {
+		return s // the first mail of a conversation that we started
+	}
 	if head, _, ok := strings.Cut(s, ":"); ok && strings.EqualFold(strings.TrimSpace(head), "re") {
 		return s
 	}

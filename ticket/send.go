@@ -35,6 +35,9 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 
 	out, err := d.outbound(ctx, a.msg, w.Attempts)
 	switch {
+	case err != nil && w.Handed && w.Attempts > maxAttempts:
+		stop()
+		return a.settleFound(context.WithoutCancel(ctx), channel.Receipt{}, channel.FoundUnknown)
 	case err != nil && w.Handed:
 		stop()
 		return err // what may have left is looked for, as soon as it can be
@@ -63,6 +66,10 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 	stop()
 	return a.settle(context.WithoutCancel(ctx), receipt, se)
 }
+
+// minAttempts is how often at least a message is tried before it is given up:
+// time during which its channel was off is no try.
+const minAttempts = 8
 
 // findTimeout bounds the look for a message right after its try.
 const findTimeout = 30 * time.Second
@@ -205,7 +212,13 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 	if se == nil {
 		u.advancePending(m, channel.DeliverySent)
 		m.SentAt = u.now
-		finish(deriveState(m.Deliveries, StateSent), r.Detail)
+		state, detail := deriveState(m.Deliveries, StateSent), r.Detail
+		for _, del := range m.Deliveries {
+			if state == StateFailed && del.State == channel.DeliveryFailed {
+				detail = del.Recipient + ": " + del.Detail
+			}
+		}
+		finish(state, detail)
 		return
 	}
 	reason := se.Reason
@@ -220,15 +233,18 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 		finish(StateUncertain, reason)
 	case !anyPending(m):
 		finish(deriveState(m.Deliveries, StateFailed), reason)
+	case !m.RedactedAt.IsZero() && partlySent(m):
+		u.advancePending(m, channel.DeliveryFailed)
+		finish(StateFailed, "deleted before all had it")
 	case !m.RedactedAt.IsZero():
 		finish(StateCancelled, "deleted")
-	case u.now.Sub(m.FirstTryAt) > t.GiveUp:
+	case u.now.Sub(m.FirstTryAt) > t.GiveUp && w.Attempts >= minAttempts:
 		u.advancePending(m, channel.DeliveryFailed)
 		finish(StateFailed, "given up: "+reason)
 	default:
 		pause := max(backoff(w.Attempts, t.RetryMin, t.RetryMax), se.After)
 		if se.Authorization {
-			pause = max(pause, 5*time.Minute)
+			pause = max(pause, time.Minute)
 		}
 		again := *w
 		again.Owner, again.LeaseUntil, again.Handed = "", time.Time{}, false

@@ -226,14 +226,22 @@ func (u *unit) finish(d *deskView) {
 	}
 }
 
-// maxTries bounds how often a decision is made anew after losing a race.
-const maxTries = 12
+// maxTries bounds how often a decision is made anew after losing a race. Those
+// of one desk that have lost go one at a time, so only other nodes and newcomers
+// can win against them again.
+const maxTries = 30
 
 // decide is how everything is written: read, decide purely, commit; a lost race
 // is read and decided again. It returns the unit that was committed. want may
 // be called more than once. If decide returns errNothing, nothing is written
 // and decide's unit returned.
 func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide func(u *unit) error) (*unit, error) {
+	waiting := false
+	defer func() {
+		if waiting {
+			<-d.losers
+		}
+	}()
 	for try := 1; ; try++ {
 		now := d.now()
 		w := want()
@@ -267,7 +275,16 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 				return nil, fmt.Errorf("ticket: commit: %w", err)
 			}
 		}
-		// Full jitter keeps writers that met once from meeting again.
+		if !waiting {
+			select {
+			case d.losers <- struct{}{}:
+				waiting = true
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			continue
+		}
+		// Full jitter keeps nodes that met once from meeting again.
 		if err := sleep(ctx, rand.N(time.Millisecond<<min(try, 7))); err != nil {
 			return nil, err
 		}

@@ -61,6 +61,9 @@ func (d *Desk) UpdateTicket(ctx context.Context, by Actor, id TicketID, p Ticket
 			}
 			changed["fields"] = "changed"
 		}
+		if len(t.Fields) > maxFields {
+			return badField("fields", "must be at most %d", maxFields)
+		}
 		if len(changed) == 0 {
 			return errNothing
 		}

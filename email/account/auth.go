@@ -91,6 +91,9 @@ func (s *session) authenticate(l login) *failure {
 	if l.auth == AuthNone {
 		return nil
 	}
+	if _, offered := s.ext["AUTH"]; !offered && s.server.Security == None {
+		return nil // a mail server next door, that asks nobody to log in
+	}
 	if !s.encrypted && !isLoopback(s.server.Host) && !(s.server.Security == None && s.server.Insecure) {
 		return &failure{
 			stage: stageLogin, code: "login",

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/anteroom/anteroom/channel/channeltest"
 	"github.com/emersion/go-smtp"
+
+	"github.com/anteroom/anteroom/channel/channeltest"
 )
 
 func TestAMailboxKeepsTheContractOfAChannel(t *testing.T) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
 
 	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/email/account"
 	"github.com/anteroom/anteroom/ticket"
 )
 
@@ -115,7 +117,29 @@ func (s *server) settle(r *http.Request, c *ticket.Channel) (*ticket.Channel, er
 			s.host.awaitMailbox(r.Context(), id)
 		}
 	}
+	if c.Kind == account.Kind {
+		s.checkLater(c.ID)
+	}
 	return s.desk.Channel(r.Context(), c.ID)
+}
+
+// checkLater checks an account that was just saved, so that its status tells
+// what is wrong without anybody asking.
+func (s *server) checkLater(id channel.ID) {
+	s.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		s.background.Go(func() {
+			select {
+			case <-s.stopped:
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+		if _, err := s.desk.Check(ctx, id); err != nil && ctx.Err() == nil {
+			s.log.Warn("check a channel", "channel", id, "error", err)
+		}
+	})
 }
 
 func (s *server) patchChannel(w http.ResponseWriter, r *http.Request) error {
@@ -125,11 +149,14 @@ func (s *server) patchChannel(w http.ResponseWriter, r *http.Request) error {
 		Settings *settingsIn     `json:"settings"`
 	}
 	id := channel.ID(r.PathValue("id"))
-	old, err := s.desk.Channel(r.Context(), id)
-	if err != nil {
+	if err := decode(r, &in); err != nil {
 		return err
 	}
-	if err := decode(r, &in); err != nil {
+	// What is given is merged over what is there: one change at a time.
+	s.patching.Lock()
+	defer s.patching.Unlock()
+	old, err := s.desk.Channel(r.Context(), id)
+	if err != nil {
 		return err
 	}
 	patch := ticket.ChannelPatch{Name: in.Name}

@@ -47,8 +47,8 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, need access) (*ht
 		return r, nil
 	}
 	if auth := r.Header.Get("Authorization"); auth != "" && need == apiCall {
-		token, ok := strings.CutPrefix(auth, "Bearer ")
-		if !ok || !sameSecret(token, s.host.token) {
+		scheme, token, _ := strings.Cut(auth, " ")
+		if !strings.EqualFold(scheme, "Bearer") || !sameSecret(token, s.host.token) {
 			return nil, &apiError{status: http.StatusUnauthorized, Code: "unauthorized", Message: "the API token is wrong"}
 		}
 		return r, nil

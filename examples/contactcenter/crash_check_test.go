@@ -200,7 +200,7 @@ func checkSink(s *site, f *found, wanted map[string]*reply) {
 			key = m.To[0]
 		} else if w := wanted[key]; w != nil && w.file != nil {
 			require.Len(t, mail.Attachments, 1)
-			require.EqualValues(t, fmt.Sprintf("%x", sha256.Sum256(w.file)), mail.Attachments[0].SHA256)
+			require.Equal(t, fmt.Sprintf("%x", sha256.Sum256(w.file)), mail.Attachments[0].SHA256)
 		}
 		taken[key]++
 	}

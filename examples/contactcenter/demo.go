@@ -76,7 +76,7 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 		}
 		h.server.background.Go(func() {
 			d.act(ctx)
-			if opts.demoExit || !isTerminal(stdout) || ctx.Err() != nil {
+			if opts.demoExit || ctx.Err() != nil {
 				stop()
 				return
 			}

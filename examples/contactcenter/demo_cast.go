@@ -30,7 +30,7 @@ type customer struct {
 }
 
 // nextMail numbers the Message-IDs of customers.
-var nextMail atomic.Int64
+var nextMail = new(atomic.Int64)
 
 // letter is a mail of a customer.
 type letter struct {

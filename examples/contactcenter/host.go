@@ -158,9 +158,15 @@ func (h *host) baseURL() string {
 
 // sayReady prints the line that other programs wait for.
 func (h *host) sayReady(w io.Writer) error {
-	line := map[string]any{"ready": true, "http": h.baseURL(), "smtp": h.smtpL.Addr().String(), "token": h.token}
+	line := struct {
+		Ready bool   `json:"ready"`
+		HTTP  string `json:"http"`
+		SMTP  string `json:"smtp"`
+		Token string `json:"token"`
+		LMTP  string `json:"lmtp,omitempty"`
+	}{Ready: true, HTTP: h.baseURL(), SMTP: h.smtpL.Addr().String(), Token: h.token}
 	if h.lmtpListen != nil {
-		line["lmtp"] = h.lmtpListen.Addr().String()
+		line.LMTP = h.lmtpListen.Addr().String()
 	}
 	b, err := json.Marshal(line)
 	if err != nil {

@@ -1,12 +1,3 @@
-// Contactcenter is the reference host: a small contact center built on this
-// library. It receives mail, makes tickets of it, gives them to agents and
-// sends what they answer; it has a JSON API and a live inbox in the browser.
-//
-//	go run ./examples/contactcenter          # data in ./anteroom-data
-//	go run ./examples/contactcenter -demo    # acts out a morning by itself
-//
-// When it serves, it prints one line of JSON on standard output. Logs go to
-// standard error. SIGINT and SIGTERM drain and end it.
 package main
 
 import (

@@ -231,7 +231,7 @@ func TestTheDemoPlaysAndAddsUp(t *testing.T) {
 	defer cancel()
 	require.NoError(t, runDemo(ctx, opts, start(t, testOptions(t, "-store", "memory:")).host.log, &out))
 	s := out.String()
-	require.True(t, strings.HasPrefix(s, `{"http":`), "the ready line comes first")
+	require.True(t, strings.HasPrefix(s, `{"ready":true,"http":`), "the ready line comes first")
 	for _, want := range []string{"Lê Minh Châu", "João Conceição", "Emma Clarke", "takes the answer back in time", "the mail came back",
 		"joins the ticket by its thread", "holds a mail: unmatched", "the ticket is open again", "is away; a robot answers",
 		"12 received = 10 messages + 1 applied + 0 notices + 0 ignored + 1 quarantined: adds up (and 1 duplicates)",

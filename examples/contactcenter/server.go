@@ -26,6 +26,8 @@ type server struct {
 	logins *logins
 	pages  *pages
 
+	patching sync.Mutex // one change of a channel at a time
+
 	background sync.WaitGroup // what else runs, and ends with the host
 
 	streams   chan struct{} // one slot for each live stream of events

@@ -160,7 +160,7 @@ type settingsJSON struct {
 	WhenNoneOnline string `json:"when_none_online"`
 	NotifyAgent    bool   `json:"notify_agent"`
 	WriteFirst     bool   `json:"write_first"`
-	Undo           string `json:"undo,omitempty"` // absent: the default
+	Undo           string `json:"undo"` // empty: the default
 	AutoReply      struct {
 		On      bool   `json:"on"`
 		Subject string `json:"subject"`

@@ -36,7 +36,7 @@ type contactJSON struct {
 func contactOf(id ticket.ContactID, known map[ticket.ContactID]*ticket.Contact) *contactJSON {
 	c := known[id]
 	if c == nil {
-		return nil
+		return &contactJSON{} // a mail without a readable sender
 	}
 	return &contactJSON{ID: string(c.ID), Name: c.Name, Address: c.Address()}
 }
@@ -60,7 +60,7 @@ type ticketJSON struct {
 	WaitingSince *time.Time   `json:"waiting_since,omitempty"`
 	MessageCount int          `json:"message_count"`
 
-	Messages []messageJSON `json:"messages,omitempty"`
+	Messages []messageJSON `json:"messages,omitzero"` // present where a single one is asked for, be it empty
 	Events   []eventJSON   `json:"events,omitempty"`
 	// More says that the ticket has more messages or events than are shown.
 	More bool `json:"more,omitempty"`
@@ -93,7 +93,7 @@ type conversationJSON struct {
 	UpdatedAt     *time.Time           `json:"updated_at"`
 	MessageCount  int                  `json:"message_count"`
 
-	Messages []messageJSON `json:"messages,omitempty"`
+	Messages []messageJSON `json:"messages,omitzero"` // present where a single one is asked for, be it empty
 	More     bool          `json:"more,omitempty"`
 }
 

@@ -1,0 +1,55 @@
+// Contactcenter is the reference host: a small contact center built on this
+// library. It receives mail, makes tickets of it, gives them to agents and
+// sends what they answer; it has a JSON API and a live inbox in the browser.
+//
+//	go run ./examples/contactcenter          # data in ./anteroom-data
+//	go run ./examples/contactcenter -demo    # acts out a morning by itself
+//
+// When it serves, it prints one line of JSON on standard output, with its
+// addresses and the API token. Logs go to standard error. SIGINT and SIGTERM
+// drain and end it. With -h it lists its flags.
+//
+// # First steps
+//
+// Nobody can sign in and nobody gets tickets before there are agents. Make them
+// with the API, or with a -config file of the same shapes:
+//
+//	curl -H "Authorization: Bearer $TOKEN" -X PUT -d '{"name":"An","email":"an@example.com","password":"..."}' $URL/api/agents/an
+//	curl -H "Authorization: Bearer $TOKEN" -X PUT -d '{"name":"Support","agents":["an"]}' $URL/api/queues/support
+//	curl -H "Authorization: Bearer $TOKEN" -X POST -d '{"kind":"email.hosted","name":"Support","config":{"local_part":"support"},
+//	    "settings":{"queue":"support","prefer_online":true}}' $URL/api/channels
+//
+// Mail to support@portal.localhost at the printed SMTP address is now a ticket.
+// Answers to it leave by an account: POST a channel of kind email.account with
+// {address, username, password, smtp:{host, port, security}, forwarded_to}.
+//
+// # API
+//
+// Requests and answers are JSON in snake case; times are RFC 3339 in UTC. An
+// error is {"error":{"code","message","field"}}. Lists take limit and cursor and
+// give next.
+//
+//	GET  /healthz
+//	GET  /api/channels             POST /api/channels
+//	GET, PATCH, DELETE /api/channels/{id}
+//	POST /api/channels/{id}/check
+//	GET  /api/queues               PUT  /api/queues/{id}
+//	GET  /api/agents               PUT  /api/agents/{id}, /api/agents/{id}/presence
+//	GET  /api/tickets              ?queue= status= assignee= channel= contact= q=
+//	GET, PATCH, DELETE /api/tickets/{id}
+//	POST /api/tickets/{id}/assign, /notes, /replies
+//	GET, POST /api/conversations   GET /api/conversations/{id}
+//	POST /api/conversations/{id}/replies, /ticket
+//	GET, PATCH, DELETE /api/messages/{id}
+//	POST /api/messages/{id}/cancel, /resolve, /actions
+//	GET  /api/messages/{id}/raw, /explain
+//	GET  /api/attachments/{id}
+//	GET  /api/quarantine           POST /api/quarantine/{id}/release
+//	GET  /api/ledger               ?channel= day=
+//	GET  /api/events               ?after= ; with Accept: text/event-stream, live
+//
+// PUT replaces the whole; PATCH changes what is given. Subject and body of an
+// auto reply may hold {{ticket.number}}, {{customer.name}} and {{subject}}. Mail
+// that was forwarded belongs to the account that it was written to, and its
+// messages name the mailbox as via.
+package main
