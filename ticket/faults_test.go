@@ -23,8 +23,9 @@ const faultSeeds = 6
 const sales = "sales@portal.example"
 
 // withFaults runs f on two nodes whose store fails at random, before or after
-// having done what it was asked to, and then checks when all is well again.
-func withFaults(t *testing.T, f func(o *office, other *ticket.Desk), check func(o *office)) {
+// having done what it was asked to, one time in rate, and then checks when all
+// is well again.
+func withFaults(t *testing.T, rate int, f func(o *office, other *ticket.Desk), check func(o *office)) {
 	t.Helper()
 	for seed := range uint64(faultSeeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -46,7 +47,7 @@ func withFaults(t *testing.T, f func(o *office, other *ticket.Desk), check func(
 				o.back.Fail(func(op string) error {
 					mu.Lock()
 					defer mu.Unlock()
-					if rnd.IntN(8) == 0 {
+					if rnd.IntN(rate) == 0 {
 						return errors.New("the store failed at " + op)
 					}
 					return nil
@@ -75,7 +76,7 @@ func until(ctx context.Context, do func() error) {
 func TestWhatWasAcknowledgedIsExactlyOnceAMessageWhateverFails(t *testing.T) {
 	const customers, each = 8, 3
 	acked := make(chan map[string]bool, faultSeeds)
-	withFaults(t, func(o *office, other *ticket.Desk) {
+	withFaults(t, 8, func(o *office, other *ticket.Desk) {
 		var chs []*ticket.Channel // in the order they were connected
 		until(o.ctx, func() (err error) { chs, err = o.desk.Channels(o.ctx); return err })
 		var mu sync.Mutex
@@ -154,7 +155,8 @@ func TestWhatWasAcknowledgedIsExactlyOnceAMessageWhateverFails(t *testing.T) {
 func TestCapacityHoldsAndNobodyIsLostWhateverFails(t *testing.T) {
 	const customers = 24
 	capacity := map[routing.AgentID]int{"an": 3, "bo": 4}
-	withFaults(t, func(o *office, other *ticket.Desk) {
+	// A look at a queue is many operations, each of which may fail.
+	withFaults(t, 40, func(o *office, other *ticket.Desk) {
 		for id, n := range capacity {
 			until(o.ctx, func() error { return o.desk.PutAgent(o.ctx, routing.Agent{ID: id, Capacity: n}) })
 		}
@@ -168,7 +170,8 @@ func TestCapacityHoldsAndNobodyIsLostWhateverFails(t *testing.T) {
 		}
 		wg.Wait()
 		// Agents solve what they have, by either node, until all is solved.
-		for solved := 0; solved < customers; {
+		solved := 0
+		for round := 0; round < 200 && solved < customers; round++ {
 			var open []*ticket.Ticket
 			until(o.ctx, func() (err error) {
 				open, _, err = other.Tickets(o.ctx, ticket.TicketFilter{Statuses: []ticket.Status{ticket.Open}}, ticket.Page{})
@@ -216,7 +219,7 @@ func TestCapacityHoldsAndNobodyIsLostWhateverFails(t *testing.T) {
 }
 
 func TestCountersOfTicketsHoldWhateverFails(t *testing.T) {
-	withFaults(t, func(o *office, other *ticket.Desk) {
+	withFaults(t, 8, func(o *office, other *ticket.Desk) {
 		it := o.net.Item(box, mail("mai@c.example", "0"))
 		until(o.ctx, func() error { return o.net.Deliver(o.ctx, box, it) })
 		var ts []*ticket.Ticket

@@ -109,8 +109,9 @@ func batches(claimed []*Work) [][]*Work {
 	return out
 }
 
-// maxAttempts is how often decisions and notices are tried before they are
-// parked for a person. Sends have a time instead, see Timing.GiveUp.
+// maxAttempts is how often automatic replies and notices are tried before they
+// are parked for a person, and how often an item is interpreted before it is
+// quarantined. Sends have a time instead, see Timing.GiveUp.
 const maxAttempts = 20
 
 // do does a batch. What fails is put back with a pause; what goes on failing is
@@ -164,8 +165,9 @@ func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 	back := *w
 	back.Owner, back.LeaseUntil = "", time.Time{}
 	back.LastError = clean(cause.Error(), 300)
-	// Sends end by Timing.GiveUp, and interpretation in quarantine.
-	back.Parked = w.Attempts >= maxAttempts && w.Kind != WorkSend && w.Kind != WorkInterpret
+	// Sends end by Timing.GiveUp, interpretation in quarantine, and a queue is
+	// looked at until that works.
+	back.Parked = w.Attempts >= maxAttempts && (w.Kind == WorkAutoReply || w.Kind == WorkNotify)
 	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
 		again := back
 		again.NotBefore = u.now.Add(backoff(w.Attempts, time.Second, d.cfg.Timing.RetryMax))
