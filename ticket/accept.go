@@ -152,7 +152,7 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 	})
 	if err != nil {
 		// A commit that failed to say so may have happened; what it refers to
-		// must stay. What nothing refers to is an orphan, and is collected.
+		// must stay. What nothing refers to is an orphan, which Blobs.List shows.
 		if !errors.Is(err, errMaybeCommitted) {
 			d.dropUnused(ctx, arrivals, nil)
 		}

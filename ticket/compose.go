@@ -154,8 +154,8 @@ type Cancelled struct {
 
 // Cancel takes back a pending message; one that some recipients have already
 // cannot be. There is exactly one answer, for every
-// interleaving with the sender, over restarts and nodes. Cancelling again gives
-// the same answer. Error: ErrNotFound.
+// interleaving with the sender, over restarts and nodes. Cancelled stays so; too
+// late may not, when the try under way then ends without having sent anything. Error: ErrNotFound.
 func (d *Desk) Cancel(ctx context.Context, by Actor, id MessageID) (Cancelled, error) {
 	var out Cancelled
 	_, err := d.decide(ctx, by, wantOutgoing(id), func(u *unit) error {
