@@ -39,12 +39,9 @@ func (d *Desk) PutAgent(ctx context.Context, a routing.Agent) error {
 	if a.Capacity < 0 {
 		return badField("capacity", "must not be negative")
 	}
-	return d.putConfig(ctx, RecordRef{recordAgent, string(a.ID)}, a, func(u *unit) {
+	return d.putConfig(ctx, RecordRef{recordAgent, string(a.ID)}, a, func(u *unit) error {
 		u.event(Event{Type: EventAgentUpdated, Agent: a.ID})
-		// More capacity may take what waits.
-		for _, q := range d.view().queuesOf(a.ID) {
-			u.addWork(&Work{Kind: WorkAssign, Queue: q})
-		}
+		return u.lookFor(a.ID) // more capacity may take what waits
 	})
 }
 
@@ -88,16 +85,19 @@ func (d *Desk) PutQueue(ctx context.Context, q routing.Queue) error {
 		}
 		seen[a] = true
 	}
-	return d.putConfig(ctx, RecordRef{recordQueue, string(q.ID)}, q, func(u *unit) {
+	return d.putConfig(ctx, RecordRef{recordQueue, string(q.ID)}, q, func(u *unit) error {
 		u.event(Event{Type: EventQueueUpdated, Data: map[string]string{"queue": string(q.ID)}})
 		u.addWork(&Work{Kind: WorkAssign, Queue: q.ID})
+		return nil
 	})
 }
 
 // putConfig writes a record and has this node use it at once.
-func (d *Desk) putConfig(ctx context.Context, ref RecordRef, v any, also func(u *unit)) error {
+func (d *Desk) putConfig(ctx context.Context, ref RecordRef, v any, also func(u *unit) error) error {
 	_, err := d.decide(ctx, Actor{Kind: ActorHost}, func() Want { return Want{Records: []RecordRef{ref}} }, func(u *unit) error {
-		also(u)
+		if err := also(u); err != nil {
+			return err
+		}
 		return u.putRecord(ref, v)
 	})
 	if err != nil {
@@ -139,14 +139,8 @@ func (d *Desk) SetPresence(ctx context.Context, id routing.AgentID, state routin
 			u.event(Event{Type: EventPresence, Agent: id, Data: map[string]string{"state": string(state)}})
 			// Who comes takes what waits; who goes may leave a queue without
 			// anybody online, where another rule holds.
-			queues, err := decodeRecords[routing.Queue](u.snap, recordQueue)
-			if err != nil {
+			if err := u.lookFor(id); err != nil {
 				return err
-			}
-			for _, q := range queues {
-				if slices.Contains(q.Agents, id) {
-					u.addWork(&Work{Kind: WorkAssign, Queue: q.ID})
-				}
 			}
 		}
 		if ttl > 0 {
@@ -155,6 +149,18 @@ func (d *Desk) SetPresence(ctx context.Context, id routing.AgentID, state routin
 		return u.putRecord(ref, p)
 	})
 	return err
+}
+
+// lookFor adds the work of looking again at the queues that an agent is in.
+func (u *unit) lookFor(a routing.AgentID) error {
+	queues, err := u.queuesOf(a)
+	if err != nil {
+		return err
+	}
+	for _, q := range queues {
+		u.addWork(&Work{Kind: WorkAssign, Queue: q})
+	}
+	return nil
 }
 
 // AgentStatus is an agent with presence and load.

@@ -182,3 +182,41 @@ func systemSender(t *testing.T) (*channeltest.Network, channel.Sender) {
 	require.NoError(t, err)
 	return n, s.(channel.Sender)
 }
+
+// Capacity is freed on a node that does not know yet that the agent is in the
+// queue: another node has put it there.
+func TestRoomOnANodeThatDoesNotKnowTheQueueYet(t *testing.T) {
+	inOffice(t, func(c *ticket.Config) { c.Timing.Poll, c.Timing.Refresh = time.Second, 1000*time.Hour }, func(o *office) {
+		require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "cy", Capacity: 1}))
+		o.mailbox(box, ticket.Settings{Queue: "support"})
+		other, err := ticket.New(o.cfg)
+		require.NoError(t, err)
+		require.NoError(t, other.PutQueue(o.ctx, routing.Queue{ID: "support", Agents: []routing.AgentID{"cy"}}))
+		o.write(box, "a@c.example", "Hi", "x")
+		first := o.only()
+		o.write(box, "b@c.example", "Hi", "x")
+		time.Sleep(time.Minute)
+		require.Equal(t, map[routing.AgentID]int{"cy": 1, "": 1}, o.owners())
+		_, err = o.desk.SetStatus(o.ctx, ticket.Agent("cy"), first.ID, ticket.Solved)
+		require.NoError(t, err)
+		time.Sleep(3 * time.Hour)
+		require.Equal(t, map[routing.AgentID]int{"cy": 2}, o.owners())
+	})
+}
+
+func TestMoreCapacityOnANodeThatDoesNotKnowTheQueueYet(t *testing.T) {
+	inOffice(t, func(c *ticket.Config) { c.Timing.Poll, c.Timing.Refresh = time.Second, 1000*time.Hour }, func(o *office) {
+		require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "cy", Capacity: 1}))
+		o.mailbox(box, ticket.Settings{Queue: "support"})
+		other, err := ticket.New(o.cfg)
+		require.NoError(t, err)
+		require.NoError(t, other.PutQueue(o.ctx, routing.Queue{ID: "support", Agents: []routing.AgentID{"cy"}}))
+		o.write(box, "a@c.example", "Hi", "x")
+		o.write(box, "b@c.example", "Hi", "x")
+		time.Sleep(time.Minute)
+		require.Equal(t, map[routing.AgentID]int{"cy": 1, "": 1}, o.owners())
+		require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "cy", Capacity: 2}))
+		time.Sleep(time.Minute)
+		require.Equal(t, map[routing.AgentID]int{"cy": 2}, o.owners())
+	})
+}

@@ -21,6 +21,10 @@ type attempt struct {
 	mu   sync.Mutex
 	work Work
 	lost bool // another worker may have taken over
+	// caps are counted with the point of no return; full says that one of them
+	// was at its bound then.
+	caps []capRule
+	full bool
 }
 
 func (a *attempt) isHanded() bool {
@@ -79,13 +83,36 @@ func (a *attempt) begin(ctx context.Context) error {
 	return nil
 }
 
-// handed marks the point of no return. It fails when the lease was lost.
+// handed marks the point of no return. It fails when the lease was lost, and
+// when a cap is reached.
 func (a *attempt) handed(ctx context.Context) error {
-	return a.putWork(ctx, func(w *Work) { w.Handed = true })
+	var counts []Count
+	if !a.isHanded() {
+		counts = a.counts(1)
+	}
+	return a.putWork(ctx, func(w *Work) { w.Handed = true }, counts...)
+}
+
+// notHanded takes the mark back, of what surely was not sent.
+func (a *attempt) notHanded(ctx context.Context) error {
+	return a.putWork(ctx, func(w *Work) { w.Handed = false }, a.counts(-1)...)
+}
+
+func (a *attempt) counts(add int64) []Count {
+	var out []Count
+	for _, r := range a.caps {
+		c := r.count
+		c.Add = add
+		if add < 0 {
+			c.Max = 0
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // putWork commits a change of the work, if the lease is still ours.
-func (a *attempt) putWork(ctx context.Context, change func(*Work)) error {
+func (a *attempt) putWork(ctx context.Context, change func(*Work), counts ...Count) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.lost {
@@ -94,11 +121,10 @@ func (a *attempt) putWork(ctx context.Context, change func(*Work)) error {
 	next := a.work
 	change(&next)
 	next.LeaseUntil = a.desk.now().Add(a.desk.cfg.Timing.Lease)
-	c := &Changes{At: a.desk.now(), Works: []*Work{&next}}
+	c := &Changes{At: a.desk.now(), Works: []*Work{&next}, Counts: counts}
 	if err := a.desk.store.Commit(ctx, c); err != nil {
-		if errors.Is(err, ErrConflict) {
-			a.lost = true
-		}
+		a.lost = a.lost || errors.Is(err, ErrConflict)
+		a.full = a.full || errors.Is(err, ErrLimit)
 		return fmt.Errorf("ticket: keep work: %w", err)
 	}
 	a.work = next

@@ -11,83 +11,13 @@ import (
 
 type channelID = channel.ID
 
-// Caps bound automatic replies, so that no loop with another machine can grow
-// (RFC 3834 section 2). Zero fields have the defaults; negative ones mean none.
-type Caps struct {
-	AddressHour int           // to one address in an hour; default 1
-	AddressDay  int           // to one address in a day; default 4
-	DomainHour  int           // to one domain in an hour; default 50
-	ChannelHour int           // of one channel in an hour; default 500
-	Ticket      int           // on one ticket; default 1
-	MaxAge      time.Duration // of a message on arrival; default 24 hours
-}
-
-func (c *Caps) complete() {
-	orDefault(&c.AddressHour, 1)
-	orDefault(&c.AddressDay, 4)
-	orDefault(&c.DomainHour, 50)
-	orDefault(&c.ChannelHour, 500)
-	orDefault(&c.Ticket, 1)
-	orDefault(&c.MaxAge, 24*time.Hour)
-}
-
-// cap is one bounded counter.
-type replyCap struct {
-	rule  string
-	count Count
-}
-
-// counts are the counters that a reply to address adds to.
-func (c Caps) counts(ch channel.ID, address string, t TicketID, now time.Time) []replyCap {
-	address = capAddress(address)
-	domain := address[strings.LastIndexByte(address, '@')+1:]
-	hour, day := now.Format("2006-01-02T15"), now.Format(time.DateOnly)
-	mk := func(rule, scope, who, when string, limit int, keep time.Duration) replyCap {
-		return replyCap{rule: rule, count: Count{Name: "auto:" + scope + ":" + who + ":" + when, Add: 1, Max: int64(limit), Expires: now.Add(keep)}}
-	}
-	all := []replyCap{
-		mk("cap_address_hour", "ah", address, hour, c.AddressHour, 2*time.Hour),
-		mk("cap_address_day", "ad", address, day, c.AddressDay, 25*time.Hour),
-		mk("cap_domain_hour", "dh", domain, hour, c.DomainHour, 2*time.Hour),
-		mk("cap_channel_hour", "ch", string(ch), hour, c.ChannelHour, 2*time.Hour),
-		mk("cap_ticket", "t", string(t), "", c.Ticket, 400*24*time.Hour),
-	}
-	var out []replyCap
-	for _, k := range all {
-		if k.count.Max >= 0 {
-			out = append(out, k)
-		}
-	}
-	return out
-}
-
-// capAddress is the address that caps count by: lower case, without +tag, with
-// the rewriting of forwarders (SRS) and bounce tags (BATV) undone, since else a
-// forwarded sender looks new each day.
-func capAddress(a string) string {
-	a = strings.ToLower(strings.TrimSpace(a))
-	if rest, ok := strings.CutPrefix(a, "prvs="); ok {
-		if _, orig, ok := strings.Cut(rest, "="); ok {
-			a = orig
-		}
-	}
-	local, _, _ := strings.Cut(a, "@")
-	if strings.HasPrefix(local, "srs0=") || strings.HasPrefix(local, "srs0+") || strings.HasPrefix(local, "srs0-") {
-		// SRS0=hash=timestamp=domain=local
-		if p := strings.SplitN(local[5:], "=", 4); len(p) == 4 {
-			a = p[3] + "@" + p[2]
-		}
-	}
-	return addressKey(a)
-}
-
 // autoReplyCase is what the decision on an automatic reply looks at.
 type autoReplyCase struct {
 	message  *Message
 	ticket   *Ticket
 	settings Settings
 	caps     Caps
-	counts   []replyCap
+	counts   []capRule
 	counters map[string]int64
 	ours     bool   // the sender, or who answers are to go to, is an address of ours
 	address  string // to answer to
@@ -133,10 +63,8 @@ func decideAutoReply(c autoReplyCase) (bool, trace) {
 		return stop("address", "there is no address to answer to")
 	}
 	why.add("sender", "ok", "written by a person, as far as can be told")
-	for _, k := range c.counts {
-		if c.counters[k.count.Name] >= k.count.Max {
-			return stop(k.rule, fmt.Sprintf("%d already", c.counters[k.count.Name]))
-		}
+	if r, yes := reached(c.counts, c.counters); yes {
+		return stop(r.rule, fmt.Sprintf("%d already", c.counters[r.count.Name]))
 	}
 	why.add("caps", "ok", "")
 	return true, why
@@ -167,13 +95,11 @@ func (d *Desk) autoReply(ctx context.Context, w *Work) error {
 			c.ours = c.ours || v.ours(p.Address)
 		}
 		if t != nil {
-			c.counts = d.cfg.Caps.counts(m.Channel, c.address, t.ID, u.now)
+			c.counts = d.cfg.Caps.replies(m.Channel, c.address, t.ID, u.now)
 			c.replies = t.MessageCount > 1 && !firstOf(m, t)
 		}
 		if counters == nil && len(c.counts) > 0 {
-			for _, k := range c.counts {
-				counters = append(counters, k.count.Name)
-			}
+			counters = names(c.counts)
 			return errAgain // now with the counters
 		}
 		c.counters = u.snap.Counters

@@ -36,7 +36,8 @@ type Config struct {
 	// Strangers decides about mail that refers to an id of ours but comes from
 	// somebody outside the conversation.
 	Strangers StrangerPolicy
-	// Caps bound automatic replies. Zero fields have the defaults of Caps.
+	// Caps bound automatic replies and notices. Zero fields have the defaults
+	// of Caps.
 	Caps Caps
 	// Limits bound what is taken in and kept. Zero fields have defaults.
 	Limits Limits

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,16 +70,6 @@ type channelView struct {
 	settings Settings
 	via      channel.ID // ReceivesVia
 	sends    bool
-}
-
-func (v *deskView) queuesOf(a routing.AgentID) []routing.QueueID {
-	var out []routing.QueueID
-	for _, id := range slices.Sorted(maps.Keys(v.queues)) {
-		if slices.Contains(v.queues[id].Agents, a) {
-			out = append(out, id)
-		}
-	}
-	return out
 }
 
 // scheme returns the name space of a channel's addresses.

@@ -66,6 +66,10 @@
 // clocks. Nothing is answered that was imported, released, or was older than a
 // day when it came.
 //
+// Notices to agents are automatic too: marked, capped, and what answers them
+// with a token of ours is held. A notice that a cap stopped is explained with
+// its ticket, and the assignment stands.
+//
 // # Decisions explained
 //
 // Each decision is kept with its steps: why this conversation and this ticket,

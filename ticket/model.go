@@ -419,7 +419,7 @@ type Step struct {
 // Decision is the trace of one decision of the engine.
 type Decision struct {
 	ID           string         `json:"id"`
-	Kind         string         `json:"kind"` // "intake", "auto_reply", "assign", "send"
+	Kind         string         `json:"kind"` // "intake", "auto_reply", "assign", "notify", "send"
 	Ticket       TicketID       `json:"ticket,omitempty"`
 	Conversation ConversationID `json:"conversation,omitempty"`
 	Message      MessageID      `json:"message,omitempty"`

@@ -28,6 +28,8 @@ type unit struct {
 	before  map[TicketID]Ticket // as read, of edited tickets
 	convs   map[ConversationID]Conversation
 	edited  map[any]bool
+	// queuesRead says that the snapshot holds all queues.
+	queuesRead bool
 	// limit bounds an agent's load for this unit's automatic assignment.
 	limit map[routing.AgentID]int
 	// freed are bodies in Blobs that the changes no longer refer to.
@@ -173,8 +175,9 @@ func conversationOwner(c *Conversation) routing.AgentID {
 
 // finish completes the changes: agents' loads follow ownership, and queues are
 // looked at again when capacity was freed or something new waits. It is the
-// only place that does either.
-func (u *unit) finish(d *deskView) {
+// only place that does either. Where capacity was freed it needs the queues as
+// they are now, of which this node's view may not know yet: errQueues says so.
+func (u *unit) finish() error {
 	load := map[routing.AgentID]int64{}
 	queues := map[routing.QueueID]bool{}
 	move := func(from, to routing.AgentID) {
@@ -215,7 +218,11 @@ func (u *unit) finish(d *deskView) {
 		if n > 0 {
 			count.Max = int64(u.limit[a])
 		} else {
-			for _, q := range d.queuesOf(a) {
+			of, err := u.queuesOf(a)
+			if err != nil {
+				return err
+			}
+			for _, q := range of {
 				queues[q] = true
 			}
 		}
@@ -224,6 +231,26 @@ func (u *unit) finish(d *deskView) {
 	for _, q := range slices.Sorted(maps.Keys(queues)) {
 		u.addWork(&Work{Kind: WorkAssign, Queue: q})
 	}
+	return nil
+}
+
+// queuesOf are the queues that an agent is in, by id, as the snapshot has them.
+func (u *unit) queuesOf(a routing.AgentID) ([]routing.QueueID, error) {
+	if !u.queuesRead {
+		return nil, errQueues
+	}
+	all, err := decodeRecords[routing.Queue](u.snap, recordQueue)
+	if err != nil {
+		return nil, err
+	}
+	var out []routing.QueueID
+	for _, q := range all {
+		if slices.Contains(q.Agents, a) {
+			out = append(out, q.ID)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // maxTries bounds how often a decision is made anew after losing a race. Those
@@ -231,14 +258,19 @@ func (u *unit) finish(d *deskView) {
 // can win against them again.
 const maxTries = 30
 
+// turnWait is how long a decision that lost a race waits for its turn. One that
+// takes longer, since a host's policy or Blobs do, holds up the others no more
+// than that.
+const turnWait = 500 * time.Millisecond
+
 // decide is how everything is written: read, decide purely, commit; a lost race
 // is read and decided again. It returns the unit that was committed. want may
 // be called more than once. If decide returns errNothing, nothing is written
 // and decide's unit returned.
 func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide func(u *unit) error) (*unit, error) {
-	waiting := false
+	queues, lost, turn := false, false, false
 	defer func() {
-		if waiting {
+		if turn {
 			<-d.losers
 		}
 	}()
@@ -246,41 +278,47 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 		now := d.now()
 		w := want()
 		w.Now = now
+		if queues && !slices.Contains(w.Kinds, recordQueue) {
+			w.Kinds = append(slices.Clip(w.Kinds), recordQueue)
+		}
 		snap, err := d.store.Snapshot(ctx, w)
 		if err != nil {
 			return nil, fmt.Errorf("ticket: read: %w", err)
 		}
 		u := newUnit(now, snap, by)
-		if err := decide(u); err != nil {
-			if errors.Is(err, errNothing) {
-				return u, nil
-			}
-			switch {
-			case errors.Is(err, errPoison):
-				try-- // one more item is known to be poison: that is progress
-			case !errors.Is(err, errAgain) || try >= maxTries:
-				return nil, err
-			}
-		} else {
-			u.finish(d.view())
-			err := d.store.Commit(ctx, &u.c)
-			if err == nil {
-				d.committed(ctx, u)
-				return u, nil
-			}
-			switch lost := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit); {
-			case !lost:
-				return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
-			case try >= maxTries:
-				return nil, fmt.Errorf("ticket: commit: %w", err)
-			}
+		u.queuesRead = slices.Contains(w.Kinds, recordQueue)
+		if err = decide(u); err == nil {
+			err = u.finish()
 		}
-		if !waiting {
-			select {
-			case d.losers <- struct{}{}:
-				waiting = true
-			case <-ctx.Done():
-				return nil, ctx.Err()
+		switch {
+		case errors.Is(err, errNothing):
+			return u, nil
+		case errors.Is(err, errPoison):
+			try-- // one more item is known to be poison: that is progress
+			continue
+		case errors.Is(err, errQueues):
+			queues = true
+			continue
+		case errors.Is(err, errAgain) && try < maxTries:
+			continue
+		case err != nil:
+			return nil, err
+		}
+		err = d.store.Commit(ctx, &u.c)
+		if err == nil {
+			d.committed(ctx, u)
+			return u, nil
+		}
+		switch raced := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit); {
+		case !raced:
+			return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
+		case try >= maxTries:
+			return nil, fmt.Errorf("ticket: commit: %w", err)
+		}
+		if !lost {
+			lost = true
+			if turn, err = d.awaitTurn(ctx); err != nil {
+				return nil, err
 			}
 			continue
 		}
@@ -291,11 +329,28 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 	}
 }
 
+// awaitTurn waits until no other decision of this desk decides anew, or for
+// turnWait. It reports whether this one now holds the turn.
+func (d *Desk) awaitTurn(ctx context.Context) (bool, error) {
+	timer := time.NewTimer(turnWait)
+	defer timer.Stop()
+	select {
+	case d.losers <- struct{}{}:
+		return true, nil
+	case <-timer.C:
+		return false, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
 var (
 	// errNothing is returned by a decision that changes nothing.
 	errNothing = errors.New("ticket: nothing to change")
 	// errAgain is returned by a decision that needs what was not read.
 	errAgain = errors.New("ticket: read more")
+	// errQueues is returned by finish where the queues were not read.
+	errQueues = errors.New("ticket: read the queues")
 	// errPoison is returned by a decision that found an item to be poison.
 	errPoison = errors.New("ticket: decide again without the poison")
 	// errMaybeCommitted is joined to the error of a commit that may have

@@ -291,7 +291,7 @@ func (d *Desk) post(ctx context.Context, h savedWebhook, secret []byte, e *Event
 		return nil
 	case resp.StatusCode == http.StatusGone:
 		h.Inactive = true
-		if err := d.putConfig(ctx, RecordRef{recordWebhook, h.ID}, h, func(*unit) {}); err != nil {
+		if err := d.putConfig(ctx, RecordRef{recordWebhook, h.ID}, h, func(*unit) error { return nil }); err != nil {
 			return err
 		}
 	}
