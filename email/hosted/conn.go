@@ -40,8 +40,10 @@ type conn struct {
 	closeErr  error
 
 	// Known to the goroutine that reads.
-	in   *bufio.Reader
-	feed feed
+	in       *bufio.Reader
+	ahead    []byte // read beyond a message: comes before the socket
+	feed     feed
+	overSize bool // the last MAIL declared a size that no message may have
 
 	mu       sync.Mutex
 	top      net.Conn // the socket, or TLS on it
@@ -77,6 +79,12 @@ type source struct{ c *conn }
 
 func (s source) Read(p []byte) (int, error) {
 	c := s.c
+	if n := copy(p, c.ahead); n > 0 {
+		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+			c.ahead = nil
+		}
+		return n, nil
+	}
 	c.mu.Lock()
 	if c.err == nil && c.held != nil {
 		c.err = c.held
@@ -157,6 +165,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	if bytes.HasPrefix(p, []byte("354 ")) {
 		c.feed = feed{unit: unitData}
+		c.enterData()
+	}
+	if better := c.corrected(p); better != "" {
+		_, err := c.put([]byte(better))
+		return len(p), err
 	}
 	return c.put(p)
 }
@@ -341,6 +354,7 @@ const (
 	errStopping   connError = "hosted: shutting down"
 	errTooMany    connError = "hosted: too many commands"
 	errEmptyChunk connError = "hosted: empty chunk"
+	errTooMuch    connError = "hosted: a refused message goes on and on"
 	errEarly      connError = "hosted: peer talked before the greeting"
 )
 

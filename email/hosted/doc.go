@@ -51,8 +51,8 @@
 // 4.2.1 if it is channel.ErrInactive, and 451 4.3.0 otherwise, also for a panic
 // and a timeout; the text is always ours. A message that cannot be understood is
 // accepted: what is wrong with it is written in its item. Refused are, for good,
-// messages that are too large (552), that have gone through 100 servers (554),
-// or have NUL in them (550 5.6.0), and with RefuseBareNewlines those with bare CR
+// messages that are too large (552), that have gone through 100 servers (554
+// 5.4.6), have an endless line (554 5.6.0) or NUL in them (550 5.6.0), and with RefuseBareNewlines those with bare CR
 // or LF (550 5.5.2).
 //
 // # Limits
@@ -61,6 +61,12 @@
 // a message are held in memory, the rest in a file without a name in SpoolDir.
 // Timing is enforced on each read, and the first read error of a connection is its
 // last: what follows a timeout within a message is never taken for a command.
+//
+// A message sent with DATA ends with CR LF dot CR LF and nothing else (RFC 5321
+// section 4.1.1.4); whatever comes close to that is part of it. Of a message that
+// is refused the rest is read and thrown away within Limits.Discard, and the
+// connection goes on in step. After a BDAT command that is not understood it
+// ends, since a chunk of unknown length may follow.
 //
 // # Extensions
 //

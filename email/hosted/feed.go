@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -18,19 +19,21 @@ type unit int
 const (
 	unitLine unit = iota // one command line
 	unitChunk
-	unitData
+	unitData // the message after 354, of which it sees the end alone
 )
 
 // feed is how far it has been fed.
 type feed struct {
 	unit unit
-	line []byte  // what is left of a command line
-	left int64   // what is left of a chunk
-	dots dotScan // where a message is
+	line []byte // what is left of a command line
+	left int64  // what is left of a chunk
+	cut  bool   // the chunk goes on after left
+	dots dots   // where a message is
 }
 
-// Read returns bytes of one command line, one chunk or one message, never
-// beyond, so that go-smtp holds no command that it has not obeyed yet.
+// Read returns bytes of one command line or one chunk, never beyond, so that
+// go-smtp holds no command that it has not obeyed yet. Of a message it returns
+// only an end, after the end was read here: go-smtp cannot see another one.
 func (c *conn) Read(p []byte) (int, error) {
 	if err := c.ready(); err != nil || len(p) == 0 {
 		return 0, err
@@ -38,23 +41,19 @@ func (c *conn) Read(p []byte) (int, error) {
 	f := &c.feed
 	switch f.unit {
 	case unitChunk:
+		if f.left == 0 && f.cut {
+			return 0, c.refuse(errTooMuch)
+		}
 		n, err := c.in.Read(p[:min(int64(len(p)), f.left)])
-		if f.left -= int64(n); f.left == 0 {
+		if f.left -= int64(n); f.left == 0 && !f.cut {
 			f.unit = unitLine
 		}
 		return n, err
 	case unitData:
-		if _, err := c.in.Peek(1); err != nil {
+		if err := c.skip(); err != nil {
 			return 0, err
 		}
-		block, _ := c.in.Peek(min(len(p), c.in.Buffered()))
-		n, ended := f.dots.scan(block)
-		if ended {
-			f.unit = unitLine
-		}
-		copy(p, block[:n])
-		_, err := c.in.Discard(n)
-		return n, err
+		f.unit, f.line, f.left = unitLine, []byte(".\r\n"), 0
 	}
 	if len(f.line) == 0 {
 		if err := c.nextLine(); err != nil {
@@ -86,14 +85,23 @@ func (c *conn) nextLine() error {
 			continue
 		case strings.HasPrefix(upper, "EHLO "), strings.HasPrefix(upper, "HELO "), strings.HasPrefix(upper, "LHLO "):
 			c.hello()
-		case strings.HasPrefix(upper, "BDAT "):
+		case strings.HasPrefix(upper, "MAIL "):
+			c.overSize = declaresTooMuch(string(line))
+		case strings.HasPrefix(upper, "BDAT"):
 			size, last, ok := parseChunk(string(line))
-			if ok && size == 0 && !last {
+			switch {
+			case !ok:
+				// A chunk may follow, and nobody knows how much of it.
+				c.finish()
+			case size == 0 && !last:
 				// go-smtp begins to take the message in beside the next
 				// commands, and mixes up their results.
 				return c.refuse(errEmptyChunk)
 			}
 			c.feed.left = size
+			if over := max(c.limits.Discard, 0); size-over > c.limits.MessageBytes {
+				c.feed.left, c.feed.cut = c.limits.MessageBytes+over, true // go-smtp refuses it
+			}
 		}
 		return nil
 	}
@@ -124,11 +132,12 @@ func (c *conn) refuse(err error) error {
 	return c.err
 }
 
-// parseChunk reads a BDAT command the way go-smtp does. It reports false, and no
-// size, for one after which no chunk follows.
+// parseChunk reads a BDAT command the way go-smtp does. It reports false for one
+// that go-smtp does not understand.
 func parseChunk(line string) (size int64, last, ok bool) {
-	args := strings.Fields(strings.TrimRight(line, "\r\n")[len("BDAT "):])
-	if len(args) == 0 || len(args) > 2 || len(args) == 2 && !strings.EqualFold(args[1], "LAST") {
+	rest := strings.TrimRight(line, "\r\n")[len("BDAT"):]
+	args := strings.Fields(rest)
+	if len(args) == 0 || rest[0] != ' ' || len(args) > 2 || len(args) == 2 && !strings.EqualFold(args[1], "LAST") {
 		return 0, false, false
 	}
 	n, err := strconv.ParseUint(args[0], 10, 32)
@@ -154,6 +163,7 @@ func (c *conn) startTLS() error {
 		return err
 	}
 	c.in.Reset(source{c})
+	c.ahead = nil
 	if _, err := c.put([]byte("220 2.0.0 Ready to start TLS\r\n")); err != nil {
 		return c.refuse(err)
 	}
@@ -174,47 +184,16 @@ func (c *conn) startTLS() error {
 	return c.err
 }
 
-// dotScan finds the end of a message: CRLF, dot, CRLF (RFC 5321 section 4.1.1.4),
-// with the states of go-smtp's reader.
-type dotScan int
-
-const (
-	scanBegin dotScan = iota // of a line
-	scanDot
-	scanDotCR
-	scanCR
-	scanText
-)
-
-// scan returns how much of p belongs to the message, and whether it ends there.
-func (s *dotScan) scan(p []byte) (n int, ended bool) {
-	for n < len(p) {
-		if *s == scanText {
-			i := bytes.IndexByte(p[n:], '\r')
-			if i < 0 {
-				return len(p), false
-			}
-			n += i + 1
-			*s = scanCR
+// declaresTooMuch reports whether a MAIL command has a SIZE that go-smtp cannot
+// read because it is too large, and not because it is no number.
+func declaresTooMuch(line string) bool {
+	for _, arg := range strings.Fields(line) {
+		name, value, _ := strings.Cut(arg, "=")
+		if !strings.EqualFold(name, "SIZE") {
 			continue
 		}
-		b := p[n]
-		n++
-		switch {
-		case *s == scanBegin && b == '.':
-			*s = scanDot
-		case *s == scanBegin && b == '\r':
-			*s = scanCR
-		case *s == scanDot && b == '\r':
-			*s = scanDotCR
-		case *s == scanDotCR && b == '\n':
-			*s = scanBegin
-			return n, true
-		case *s == scanCR && b == '\n':
-			*s = scanBegin
-		default:
-			*s = scanText
-		}
+		_, err := strconv.ParseUint(value, 10, 32)
+		return errors.Is(err, strconv.ErrRange)
 	}
-	return n, false
+	return false
 }

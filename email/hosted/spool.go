@@ -37,12 +37,17 @@ type spool struct {
 
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// fill reads r to its end. Whatever error it returns, close must be called.
-func (sp *spool) fill(r io.Reader) error {
+func getCopyBuffer() *[32 << 10]byte {
 	buf, ok := copyBuffers.Get().(*[32 << 10]byte)
 	if !ok {
 		buf = new([32 << 10]byte)
 	}
+	return buf
+}
+
+// fill reads r to its end. Whatever error it returns, close must be called.
+func (sp *spool) fill(r io.Reader) error {
+	buf := getCopyBuffer()
 	defer copyBuffers.Put(buf)
 	for {
 		n, err := r.Read(buf[:])
