@@ -67,7 +67,7 @@ func (c *conn) block(p []byte) (int, error) {
 
 // noEnd makes the end of the stream within a message an error like any other.
 func noEnd(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -82,7 +82,7 @@ func (c *conn) skip() error {
 	defer copyBuffers.Put(buf)
 	for left := max(c.limits.Discard, 0); left >= 0; {
 		n, err := message{c}.Read(buf[:])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil && !errors.Is(err, errLongLine) {

@@ -2,6 +2,7 @@ package hosted
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -50,7 +51,7 @@ func readMessage(c *conn, size int) (string, error) {
 	for {
 		n, err := message{c}.Read(buf)
 		got.Write(buf[:n])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got.String(), nil
 		}
 		if err != nil {

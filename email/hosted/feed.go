@@ -187,7 +187,7 @@ func (c *conn) startTLS() error {
 // declaresTooMuch reports whether a MAIL command has a SIZE that go-smtp cannot
 // read because it is too large, and not because it is no number.
 func declaresTooMuch(line string) bool {
-	for _, arg := range strings.Fields(line) {
+	for arg := range strings.FieldsSeq(line) {
 		name, value, _ := strings.Cut(arg, "=")
 		if !strings.EqualFold(name, "SIZE") {
 			continue
