@@ -3,11 +3,11 @@ package memstore
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // Commit writes c in the order releases, claims, entities, counts, and so
@@ -23,43 +23,8 @@ func (p *portal) Commit(ctx context.Context, c *ticket.Changes) error {
 	if err := p.backend.done("committed"); err != nil {
 		return err
 	}
-	report(c, number, cursor)
+	driver.Report(c, number, cursor)
 	return nil
-}
-
-// report sets in c what the store has given: number is that of the first new
-// ticket, cursor that of the first event.
-func report(c *ticket.Changes, number, cursor int64) {
-	for _, v := range c.Contacts {
-		v.Revision++
-	}
-	for _, v := range c.Conversations {
-		v.Revision++
-	}
-	for _, v := range c.Tickets {
-		if v.Revision == 0 {
-			v.Number = number
-			number++
-		}
-		v.Revision++
-	}
-	for _, v := range c.Messages {
-		v.Revision++
-	}
-	for _, v := range c.Items {
-		v.Revision++
-	}
-	for _, v := range c.Works {
-		v.Revision++
-	}
-	for _, v := range c.Records {
-		if v.Doc != nil {
-			v.Revision++
-		}
-	}
-	for i, v := range c.Events {
-		v.Cursor = cursor + int64(i)
-	}
 }
 
 // tx is a commit under way: how to undo it.
@@ -271,13 +236,9 @@ func (t *tx) counts(c *ticket.Changes) error {
 		if now.expired(c.At) {
 			now = counter{}
 		}
-		if n.Add > 0 && now.value > math.MaxInt64-n.Add {
-			now.value = math.MaxInt64
-		} else {
-			now.value = max(0, now.value+n.Add)
-		}
-		if n.Max > 0 && now.value > n.Max {
-			return fmt.Errorf("memstore: commit: %w", ticket.ErrLimit)
+		var err error
+		if now.value, err = driver.Add(now.value, &n); err != nil {
+			return fmt.Errorf("memstore: commit: %w", err)
 		}
 		if !n.Expires.IsZero() {
 			now.expires = cloneTime(n.Expires)

@@ -3,6 +3,7 @@ package memstore
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // query is one list: which ids to look at, in ascending order, which of them
@@ -32,9 +34,9 @@ func page[K ~string, V any](q query[K, V], p ticket.Page) ([]*V, ticket.Next, er
 	if q.oldest {
 		list += ".oldest"
 	}
-	after, continued, err := parsePlace(p.After, list)
+	after, continued, err := driver.ParsePlace(p.After, list)
 	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("memstore: %w", err)
 	}
 	var found []K
 	if q.updated != nil {
@@ -46,11 +48,11 @@ func page[K ~string, V any](q query[K, V], p ticket.Page) ([]*V, ticket.Next, er
 	if len(found) > p.Size() {
 		found = found[:p.Size()]
 		last := found[p.Size()-1]
-		end := place{list: list, id: string(last)}
+		end := driver.Place{List: list, ID: string(last)}
 		if q.updated != nil {
-			end.at = q.updated(q.rows[last])
+			end.At = q.updated(q.rows[last])
 		}
-		next = end.next()
+		next = end.Next()
 	}
 	out := make([]*V, len(found))
 	for i, id := range found {
@@ -59,13 +61,13 @@ func page[K ~string, V any](q query[K, V], p ticket.Page) ([]*V, ticket.Next, er
 	return out, next, nil
 }
 
-func byID[K ~string, V any](q query[K, V], after place, continued bool, n int) (found []K) {
+func byID[K ~string, V any](q query[K, V], after driver.Place, continued bool, n int) (found []K) {
 	i, step := len(q.ids)-1, -1
 	if q.oldest {
 		i, step = 0, 1
 	}
 	if continued {
-		at, exact := slices.BinarySearch(q.ids, K(after.id))
+		at, exact := slices.BinarySearch(q.ids, K(after.ID))
 		switch {
 		case !q.oldest:
 			i = at - 1
@@ -83,10 +85,10 @@ func byID[K ~string, V any](q query[K, V], after place, continued bool, n int) (
 	return found
 }
 
-func latest[K ~string, V any](q query[K, V], after place, continued bool) (found []K) {
+func latest[K ~string, V any](q query[K, V], after driver.Place, continued bool) (found []K) {
 	for _, id := range q.ids {
 		v := q.rows[id]
-		if continued && cmp.Or(cmp.Compare(q.updated(v), after.at), cmp.Compare(string(id), after.id)) >= 0 {
+		if continued && cmp.Or(cmp.Compare(q.updated(v), after.At), cmp.Compare(string(id), after.ID)) >= 0 {
 			continue
 		}
 		if q.match(v) {

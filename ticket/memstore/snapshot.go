@@ -3,8 +3,10 @@ package memstore
 import (
 	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // Snapshot reads what is wanted.
@@ -14,123 +16,70 @@ func (p *portal) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot,
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := reader{p, ticket.NewSnapshot(), w.Follow}
-	for _, k := range w.Keys {
-		if ref, ok := p.keys[k]; ok {
-			r.s.Refs[k] = ref
-			if w.Follow {
-				r.ref(ref)
-			}
-		}
-	}
-	for _, id := range w.Contacts {
-		r.contact(id)
-	}
-	for _, id := range w.Conversations {
-		r.conversation(id)
-	}
-	for _, id := range w.Tickets {
-		r.ticket(id)
-	}
-	for _, id := range w.Messages {
-		r.message(id)
-	}
-	for _, id := range w.Items {
-		r.item(id)
+	s := ticket.NewSnapshot()
+	if err := driver.Follow(s, &w, reader{p}); err != nil {
+		return nil, fmt.Errorf("memstore: snapshot: %w", err)
 	}
 	for _, id := range w.Works {
 		if v := p.works.rows[id]; v != nil {
-			r.s.Works[id] = cloneWork(v)
+			s.Works[id] = cloneWork(v)
 		}
 	}
 	for _, ref := range w.Records {
 		if v := p.records[ref.Kind][ref.ID]; v != nil {
-			r.s.Records[ref] = cloneRecord(v)
+			s.Records[ref] = cloneRecord(v)
 		}
 	}
 	for _, kind := range w.Kinds {
 		for id, v := range p.records[kind] {
-			r.s.Records[ticket.RecordRef{Kind: kind, ID: id}] = cloneRecord(v)
+			s.Records[ticket.RecordRef{Kind: kind, ID: id}] = cloneRecord(v)
 		}
 	}
 	for _, name := range w.Counters {
 		if c := p.counters[name]; c.value != 0 && !c.expired(w.Now) {
-			r.s.Counters[name] = c.value
+			s.Counters[name] = c.value
 		}
 	}
 	for _, id := range w.Bodies {
 		if b, ok := p.bodies[id]; ok {
-			r.s.Bodies[id] = bytes.Clone(b)
+			s.Bodies[id] = bytes.Clone(b)
 		}
 	}
-	return r.s, nil
+	return s, nil
 }
 
-// reader fills a snapshot. What is in it already is not read again, which also
-// ends the following of circles.
-type reader struct {
-	p      *portal
-	s      *ticket.Snapshot
-	follow bool
+// reader gives copies of what is there. Its methods are called with the mutex
+// held, and never fail.
+type reader struct{ p *portal }
+
+func (r reader) Ref(k ticket.Key) (ticket.Ref, bool, error) {
+	ref, ok := r.p.keys[k]
+	return ref, ok, nil
 }
 
-func (r *reader) ref(ref ticket.Ref) {
-	switch ref.Kind {
-	case ticket.RefContact:
-		r.contact(ticket.ContactID(ref.ID))
-	case ticket.RefConversation:
-		r.conversation(ticket.ConversationID(ref.ID))
-	case ticket.RefTicket:
-		r.ticket(ticket.TicketID(ref.ID))
-	case ticket.RefMessage:
-		r.message(ticket.MessageID(ref.ID))
-	case ticket.RefItem:
-		r.item(ticket.ItemID(ref.ID))
+func copyOf[K ~string, V any](t *table[K, V], id K, clone func(*V) *V) (*V, error) {
+	if v := t.rows[id]; v != nil {
+		return clone(v), nil
 	}
+	return nil, nil //nolint:nilnil // nil is what is absent
 }
 
-func (r *reader) contact(id ticket.ContactID) {
-	if v := r.p.contacts.rows[id]; v != nil && r.s.Contacts[id] == nil {
-		r.s.Contacts[id] = cloneContact(v)
-	}
+func (r reader) Contact(id ticket.ContactID) (*ticket.Contact, error) {
+	return copyOf(r.p.contacts, id, cloneContact)
 }
 
-func (r *reader) conversation(id ticket.ConversationID) {
-	v := r.p.conversations.rows[id]
-	if v == nil || r.s.Conversations[id] != nil {
-		return
-	}
-	r.s.Conversations[id] = cloneConversation(v)
-	if r.follow {
-		r.ticket(v.Ticket)
-		r.contact(v.Contact)
-	}
+func (r reader) Conversation(id ticket.ConversationID) (*ticket.Conversation, error) {
+	return copyOf(r.p.conversations, id, cloneConversation)
 }
 
-func (r *reader) ticket(id ticket.TicketID) {
-	v := r.p.tickets.rows[id]
-	if v == nil || r.s.Tickets[id] != nil {
-		return
-	}
-	r.s.Tickets[id] = cloneTicket(v)
-	if r.follow {
-		r.conversation(v.Conversation)
-	}
+func (r reader) Ticket(id ticket.TicketID) (*ticket.Ticket, error) {
+	return copyOf(r.p.tickets, id, cloneTicket)
 }
 
-func (r *reader) message(id ticket.MessageID) {
-	v := r.p.messages.rows[id]
-	if v == nil || r.s.Messages[id] != nil {
-		return
-	}
-	r.s.Messages[id] = messageOut(v)
-	if r.follow {
-		r.conversation(v.Conversation)
-	}
+func (r reader) Message(id ticket.MessageID) (*ticket.Message, error) {
+	return copyOf(r.p.messages, id, messageOut)
 }
 
-func (r *reader) item(id ticket.ItemID) {
-	if v := r.p.items.rows[id]; v != nil && r.s.Items[id] == nil {
-		r.s.Items[id] = cloneItem(v)
-	}
+func (r reader) Item(id ticket.ItemID) (*ticket.Item, error) {
+	return copyOf(r.p.items, id, cloneItem)
 }

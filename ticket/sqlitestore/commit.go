@@ -3,10 +3,10 @@ package sqlitestore
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // Commit writes c in the order releases, claims, entities, counts, and so
@@ -28,43 +28,8 @@ func (p *portal) Commit(ctx context.Context, c *ticket.Changes) error {
 	if err != nil {
 		return wrap("commit", err)
 	}
-	report(c, number, cursor)
+	driver.Report(c, number, cursor)
 	return nil
-}
-
-// report sets in c what the store has given: number is that of the first new
-// ticket, cursor that of the first event.
-func report(c *ticket.Changes, number, cursor int64) {
-	for _, v := range c.Contacts {
-		v.Revision++
-	}
-	for _, v := range c.Conversations {
-		v.Revision++
-	}
-	for _, v := range c.Tickets {
-		if v.Revision == 0 {
-			v.Number = number
-			number++
-		}
-		v.Revision++
-	}
-	for _, v := range c.Messages {
-		v.Revision++
-	}
-	for _, v := range c.Items {
-		v.Revision++
-	}
-	for _, v := range c.Works {
-		v.Revision++
-	}
-	for _, v := range c.Records {
-		if v.Doc != nil {
-			v.Revision++
-		}
-	}
-	for i, v := range c.Events {
-		v.Cursor = cursor + int64(i)
-	}
 }
 
 // write writes the rows of one commit.
@@ -141,19 +106,14 @@ func (t *tx) count(s *portalState, n *ticket.Count, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if expires != nil && *expires <= micros(at) {
+	if expires != nil && *expires <= driver.Micros(at) {
 		value, expires = 0, nil
 	}
-	if n.Add > 0 && value > math.MaxInt64-n.Add {
-		value = math.MaxInt64
-	} else {
-		value = max(0, value+n.Add)
-	}
-	if n.Max > 0 && value > n.Max {
-		return ticket.ErrLimit
+	if value, err = driver.Add(value, n); err != nil {
+		return err
 	}
 	if !n.Expires.IsZero() {
-		m := micros(n.Expires)
+		m := driver.Micros(n.Expires)
 		expires = &m
 	}
 	_, err = t.exec(`INSERT INTO counters (portal, name, value, expires) VALUES (?, ?, ?, ?)
@@ -165,6 +125,6 @@ func (t *tx) count(s *portalState, n *ticket.Count, at time.Time) error {
 // whose clocks are behind.
 func (t *tx) forgetCounters(s *portalState, at time.Time) error {
 	_, err := t.exec(`DELETE FROM counters WHERE portal = ?1 AND name IN
-		(SELECT name FROM counters WHERE portal = ?1 AND expires <= ?2 ORDER BY expires LIMIT 8)`, s.id, micros(at.Add(-time.Hour)))
+		(SELECT name FROM counters WHERE portal = ?1 AND expires <= ?2 ORDER BY expires LIMIT 8)`, s.id, driver.Micros(at.Add(-time.Hour)))
 	return err
 }

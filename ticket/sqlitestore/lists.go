@@ -8,6 +8,7 @@ import (
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // query is one list under construction.
@@ -41,16 +42,16 @@ func (q *query) after(n ticket.Next) error {
 	if q.oldest {
 		q.list += ".oldest"
 	}
-	at, continued, err := parsePlace(n, q.list)
+	at, continued, err := driver.ParsePlace(n, q.list)
 	switch {
 	case err != nil || !continued:
 		return err
 	case q.updated:
-		q.and("(updated, id) < (?, ?)", at.at, at.id)
+		q.and("(updated, id) < (?, ?)", at.At, at.ID)
 	case q.oldest:
-		q.and("id > ?", at.id)
+		q.and("id > ?", at.ID)
 	default:
-		q.and("id < ?", at.id)
+		q.and("id < ?", at.ID)
 	}
 	return nil
 }
@@ -82,22 +83,22 @@ func (q *query) sql(ranks []int64, limit int) (string, []any) {
 
 // page reads a page. scan also returns the place of the row.
 func page[V any](ctx context.Context, c *conn, q *query, p ticket.Page, ranks []int64,
-	scan func(func(...any) error) (*V, place, error)) (out []*V, next ticket.Next, err error) {
+	scan func(func(...any) error) (*V, driver.Place, error)) (out []*V, next ticket.Next, err error) {
 	text, args := q.sql(ranks, p.Size()+1)
-	var last place
+	var last driver.Place
 	err = c.each(ctx, text, args, func(row func(...any) error) error {
 		v, at, err := scan(row)
 		if err != nil {
 			return err
 		}
 		if len(out) == p.Size() {
-			next = last.next()
+			next = last.Next()
 			return nil
 		}
 		out, last = append(out, v), at
-		last.list = q.list
+		last.List = q.list
 		if !q.updated {
-			last.at = 0
+			last.At = 0
 		}
 		return nil
 	})
@@ -111,7 +112,7 @@ func page[V any](ctx context.Context, c *conn, q *query, p ticket.Page, ranks []
 func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter, pg ticket.Page) (out []*ticket.Conversation, next ticket.Next, err error) {
 	q := &query{list: "conversations", table: "conversations", columns: "id, updated, rev, doc", updated: f.Order == ticket.LatestUpdate}
 	if err := q.after(pg.After); err != nil {
-		return nil, "", err
+		return nil, "", wrap("list", err)
 	}
 	err = p.view(ctx, "list conversations", func(c *conn, id int64) error {
 		q.and("portal = ?", id)
@@ -126,14 +127,14 @@ func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter,
 		if f.WithoutTicket {
 			q.and("ticket IS NULL")
 		}
-		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Conversation, place, error) {
-			var at place
+		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Conversation, driver.Place, error) {
+			var at driver.Place
 			var rev int64
 			var doc []byte
-			if err := scan(&at.id, &at.at, &rev, &doc); err != nil {
+			if err := scan(&at.ID, &at.At, &rev, &doc); err != nil {
 				return nil, at, err
 			}
-			v, err := decode[ticket.Conversation](doc)
+			v, err := driver.Decode[ticket.Conversation](doc)
 			v.Revision = rev
 			return v, at, err
 		})
@@ -146,20 +147,20 @@ func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter,
 func (p *portal) Messages(ctx context.Context, f ticket.MessageFilter, pg ticket.Page) (out []*ticket.Message, next ticket.Next, err error) {
 	q := &query{list: "messages", table: "messages", columns: "id, rev, doc", oldest: !f.NewestFirst}
 	if err := q.after(pg.After); err != nil {
-		return nil, "", err
+		return nil, "", wrap("list", err)
 	}
 	err = p.view(ctx, "list messages", func(c *conn, id int64) error {
 		q.and("portal = ?", id)
 		is(q, "ticket", f.Ticket)
 		is(q, "conversation", f.Conversation)
-		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Message, place, error) {
-			var at place
+		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Message, driver.Place, error) {
+			var at driver.Place
 			var rev int64
 			var doc []byte
-			if err := scan(&at.id, &rev, &doc); err != nil {
+			if err := scan(&at.ID, &rev, &doc); err != nil {
 				return nil, at, err
 			}
-			v, err := decode[ticket.Message](doc)
+			v, err := driver.Decode[ticket.Message](doc)
 			v.Revision = rev
 			return v, at, err
 		})
@@ -172,21 +173,21 @@ func (p *portal) Messages(ctx context.Context, f ticket.MessageFilter, pg ticket
 func (p *portal) Items(ctx context.Context, f ticket.ItemFilter, pg ticket.Page) (out []*ticket.Item, next ticket.Next, err error) {
 	q := &query{list: "items", table: "items", columns: "id, rev, doc"}
 	if err := q.after(pg.After); err != nil {
-		return nil, "", err
+		return nil, "", wrap("list", err)
 	}
 	err = p.view(ctx, "list items", func(c *conn, id int64) error {
 		q.and("portal = ?", id)
 		is(q, "channel", f.Channel)
 		is(q, "disposition", f.Disposition)
 		is(q, "message", f.Message)
-		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Item, place, error) {
-			var at place
+		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Item, driver.Place, error) {
+			var at driver.Place
 			var rev int64
 			var doc []byte
-			if err := scan(&at.id, &rev, &doc); err != nil {
+			if err := scan(&at.ID, &rev, &doc); err != nil {
 				return nil, at, err
 			}
-			v, err := decode[ticket.Item](doc)
+			v, err := driver.Decode[ticket.Item](doc)
 			v.Revision = rev
 			return v, at, err
 		})
@@ -209,7 +210,7 @@ func (p *portal) Decisions(ctx context.Context, f ticket.DecisionFilter, limit i
 			if err := scan(&doc); err != nil {
 				return err
 			}
-			v, err := decode[ticket.Decision](doc)
+			v, err := driver.Decode[ticket.Decision](doc)
 			out = append(out, v)
 			return err
 		})
@@ -239,7 +240,7 @@ func (p *portal) Events(ctx context.Context, f ticket.EventFilter, limit int) (o
 			if err := scan(&cursor, &doc); err != nil {
 				return err
 			}
-			v, err := decode[ticket.Event](doc)
+			v, err := driver.Decode[ticket.Event](doc)
 			v.Cursor = cursor
 			out = append(out, v)
 			return err

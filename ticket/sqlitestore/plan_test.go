@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 func setup(t testing.TB) *Backend {
@@ -67,7 +68,7 @@ func TestListsAreRangesOfIndexes(t *testing.T) {
 				if order == ticket.LatestUpdate {
 					list = "tickets.updated"
 				}
-				_, _, err = s.Tickets(t.Context(), f, ticket.Page{After: place{list, 1, "x"}.next()})
+				_, _, err = s.Tickets(t.Context(), f, ticket.Page{After: driver.Place{List: list, At: 1, ID: "x"}.Next()})
 				require.NoError(t, err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // sqls are the statements of entities. They never change.
@@ -25,19 +26,19 @@ func prepare(c *ticket.Changes) (*rows, error) {
 
 func (r *rows) people(c *ticket.Changes) error {
 	for _, v := range c.Contacts {
-		doc, err := contactDoc(v)
+		doc, err := driver.ContactDoc(v)
 		if err != nil {
 			return fmt.Errorf("contact %s: %w", v.ID, err)
 		}
 		r.entity(sqls.contacts, string(v.ID), v.Revision, doc)
 	}
 	for _, v := range c.Conversations {
-		doc, err := conversationDoc(v)
+		doc, err := driver.ConversationDoc(v)
 		if err != nil {
 			return fmt.Errorf("conversation %s: %w", v.ID, err)
 		}
 		r.entity(sqls.conversations, string(v.ID), v.Revision, doc, null(v.Channel), null(v.Contact), null(v.Ticket),
-			null(v.Queue), null(v.Assignee), since(v.WaitingSince), micros(v.UpdatedAt))
+			null(v.Queue), null(v.Assignee), since(v.WaitingSince), driver.Micros(v.UpdatedAt))
 	}
 	return nil
 }
@@ -62,7 +63,7 @@ const otherRank = 5
 
 func (r *rows) tickets(c *ticket.Changes) error {
 	for _, v := range c.Tickets {
-		doc, err := ticketDoc(v)
+		doc, err := driver.TicketDoc(v)
 		if err != nil {
 			return fmt.Errorf("ticket %s: %w", v.ID, err)
 		}
@@ -71,7 +72,7 @@ func (r *rows) tickets(c *ticket.Changes) error {
 			waiting = nil
 		}
 		st := r.entity(sqls.tickets, string(v.ID), v.Revision, doc, nil, statusRank(v.Status), null(v.Queue), null(v.Assignee),
-			null(v.Channel), null(v.Contact), waiting, micros(v.UpdatedAt), flag(!v.DeletedAt.IsZero()))
+			null(v.Channel), null(v.Contact), waiting, driver.Micros(v.UpdatedAt), flag(!v.DeletedAt.IsZero()))
 		if v.Revision == 0 {
 			st.before = func(_ *tx, s *portalState, args []any) error {
 				s.number++
@@ -86,7 +87,7 @@ func (r *rows) tickets(c *ticket.Changes) error {
 
 func (r *rows) messages(c *ticket.Changes) error {
 	for _, v := range c.Messages {
-		doc, err := messageDoc(v)
+		doc, err := driver.MessageDoc(v)
 		if err != nil {
 			return fmt.Errorf("message %s: %w", v.ID, err)
 		}
@@ -125,7 +126,7 @@ const ledgerAdd = `INSERT INTO ledger (portal, day, channel, disposition, cause,
 
 func (r *rows) items(c *ticket.Changes) error {
 	for _, v := range c.Items {
-		doc, err := itemDoc(v)
+		doc, err := driver.ItemDoc(v)
 		if err != nil {
 			return fmt.Errorf("item %s: %w", v.ID, err)
 		}
@@ -157,11 +158,11 @@ func (r *rows) works(c *ticket.Changes) error {
 		r.plain("work", string(d.ID), "DELETE FROM works WHERE portal = ? AND id = ? AND rev = ?", string(d.ID), d.Revision)
 	}
 	for _, v := range c.Works {
-		doc, err := workDoc(v)
+		doc, err := driver.WorkDoc(v)
 		if err != nil {
 			return fmt.Errorf("work %s: %w", v.ID, err)
 		}
-		notBefore, lease := micros(v.NotBefore), micros(v.LeaseUntil)
+		notBefore, lease := driver.Micros(v.NotBefore), driver.Micros(v.LeaseUntil)
 		r.entity(sqls.works, string(v.ID), v.Revision, doc, v.Lane, notBefore, lease, max(notBefore, lease), flag(v.Parked), v.Owner, v.Attempts)
 	}
 	return nil
@@ -193,7 +194,7 @@ func (r *rows) others(c *ticket.Changes) error {
 			string(b.ID), append([]byte{}, b.Data...))
 	}
 	for _, v := range c.Decisions {
-		doc, err := decisionDoc(v)
+		doc, err := driver.DecisionDoc(v)
 		if err != nil {
 			return fmt.Errorf("decision %s: %w", v.ID, err)
 		}
@@ -201,7 +202,7 @@ func (r *rows) others(c *ticket.Changes) error {
 			v.ID, null(v.Ticket), null(v.Conversation), null(v.Message), doc)
 	}
 	for _, v := range c.Events {
-		doc, err := eventDoc(v)
+		doc, err := driver.EventDoc(v)
 		if err != nil {
 			return fmt.Errorf("event %s: %w", v.ID, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // Snapshot reads what is wanted in one read transaction.
@@ -15,7 +16,7 @@ func (p *portal) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot,
 			if err != nil || id == 0 {
 				return err
 			}
-			r := reader{c: c, portal: id, s: s, follow: w.Follow}
+			r := &reader{c: c, portal: id, s: s}
 			r.read(&w)
 			return r.err
 		})
@@ -26,40 +27,17 @@ func (p *portal) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot,
 	return s, nil
 }
 
-// reader fills a snapshot. What is in it already is not read again, which also
-// ends the following of circles. After an error it does nothing.
+// reader fills a snapshot. After an error it does nothing.
 type reader struct {
 	c      *conn
 	portal int64
 	s      *ticket.Snapshot
-	follow bool
 	err    error
 }
 
 func (r *reader) read(w *ticket.Want) {
-	for _, k := range w.Keys {
-		var ref ticket.Ref
-		if r.one("SELECT kind, ref FROM keys WHERE portal = ? AND key = ?", k[:], &ref.Kind, &ref.ID) {
-			r.s.Refs[k] = ref
-			if r.follow {
-				r.ref(ref)
-			}
-		}
-	}
-	for _, id := range w.Contacts {
-		r.contact(id)
-	}
-	for _, id := range w.Conversations {
-		r.conversation(id)
-	}
-	for _, id := range w.Tickets {
-		r.ticket(id)
-	}
-	for _, id := range w.Messages {
-		r.message(id)
-	}
-	for _, id := range w.Items {
-		r.item(id)
+	if r.err = driver.Follow(r.s, w, r); r.err != nil {
+		return
 	}
 	for _, id := range w.Works {
 		r.each(selectWork, []any{r.portal, string(id)}, func(scan func(...any) error) error {
@@ -73,7 +51,7 @@ func (r *reader) read(w *ticket.Want) {
 		var value int64
 		var expires *int64
 		found := r.one("SELECT value, expires FROM counters WHERE portal = ? AND name = ?", name, &value, &expires)
-		if found && value != 0 && (expires == nil || *expires > micros(w.Now)) {
+		if found && value != 0 && (expires == nil || *expires > driver.Micros(w.Now)) {
 			r.s.Counters[name] = value
 		}
 	}
@@ -120,97 +98,61 @@ func (r *reader) each(query string, args []any, f func(scan func(...any) error) 
 	}
 }
 
-// entity reads the row of an entity.
-func entity[V any](r *reader, table, id string) (v *V, rev int64) {
+// entity reads the row of an entity, nil if there is none.
+func entity[V any](r *reader, table, id string) (v *V, rev int64, err error) {
 	var doc []byte
-	if id == "" || !r.one("SELECT rev, doc FROM "+table+" WHERE portal = ? AND id = ?", id, &rev, &doc) {
-		return nil, 0
+	found, err := r.c.one("SELECT rev, doc FROM "+table+" WHERE portal = ? AND id = ?", []any{r.portal, id}, &rev, &doc)
+	if err != nil || !found {
+		return nil, 0, err
 	}
-	v, r.err = decode[V](doc)
-	if r.err != nil {
-		return nil, 0
-	}
-	return v, rev
+	v, err = driver.Decode[V](doc)
+	return v, rev, err
 }
 
-func (r *reader) ref(ref ticket.Ref) {
-	switch ref.Kind {
-	case ticket.RefContact:
-		r.contact(ticket.ContactID(ref.ID))
-	case ticket.RefConversation:
-		r.conversation(ticket.ConversationID(ref.ID))
-	case ticket.RefTicket:
-		r.ticket(ticket.TicketID(ref.ID))
-	case ticket.RefMessage:
-		r.message(ticket.MessageID(ref.ID))
-	case ticket.RefItem:
-		r.item(ticket.ItemID(ref.ID))
-	}
+func (r *reader) Ref(k ticket.Key) (ref ticket.Ref, found bool, err error) {
+	found, err = r.c.one("SELECT kind, ref FROM keys WHERE portal = ? AND key = ?", []any{r.portal, k[:]}, &ref.Kind, &ref.ID)
+	return ref, found, err
 }
 
-func (r *reader) contact(id ticket.ContactID) {
-	if r.s.Contacts[id] != nil {
-		return
-	}
-	if v, rev := entity[ticket.Contact](r, "contacts", string(id)); v != nil {
+func (r *reader) Contact(id ticket.ContactID) (*ticket.Contact, error) {
+	v, rev, err := entity[ticket.Contact](r, "contacts", string(id))
+	if v != nil {
 		v.Revision = rev
-		r.s.Contacts[id] = v
 	}
+	return v, err
 }
 
-func (r *reader) conversation(id ticket.ConversationID) {
-	if r.s.Conversations[id] != nil {
-		return
+func (r *reader) Conversation(id ticket.ConversationID) (*ticket.Conversation, error) {
+	v, rev, err := entity[ticket.Conversation](r, "conversations", string(id))
+	if v != nil {
+		v.Revision = rev
 	}
-	v, rev := entity[ticket.Conversation](r, "conversations", string(id))
-	if v == nil {
-		return
-	}
-	v.Revision = rev
-	r.s.Conversations[id] = v
-	if r.follow {
-		r.ticket(v.Ticket)
-		r.contact(v.Contact)
-	}
+	return v, err
 }
 
-func (r *reader) ticket(id ticket.TicketID) {
-	if id == "" || r.s.Tickets[id] != nil {
-		return
-	}
-	r.each("SELECT "+ticketColumns+" FROM tickets WHERE portal = ? AND id = ?", []any{r.portal, string(id)}, func(scan func(...any) error) error {
+func (r *reader) Ticket(id ticket.TicketID) (found *ticket.Ticket, err error) {
+	err = r.c.each(context.Background(), "SELECT "+ticketColumns+" FROM tickets WHERE portal = ? AND id = ?", []any{r.portal, string(id)}, func(scan func(...any) error) error {
 		v, _, err := scanTicket(scan)
 		if err == nil {
-			r.s.Tickets[id] = v
+			found = v
 		}
 		return err
 	})
-	if v := r.s.Tickets[id]; v != nil && r.follow {
-		r.conversation(v.Conversation)
-	}
+	return found, err
 }
 
-func (r *reader) message(id ticket.MessageID) {
-	if r.s.Messages[id] != nil {
-		return
-	}
-	v, rev := entity[ticket.Message](r, "messages", string(id))
-	if v == nil {
-		return
-	}
-	v.Revision = rev
-	r.s.Messages[id] = v
-	if r.follow {
-		r.conversation(v.Conversation)
-	}
-}
-
-func (r *reader) item(id ticket.ItemID) {
-	if r.s.Items[id] != nil {
-		return
-	}
-	if v, rev := entity[ticket.Item](r, "items", string(id)); v != nil {
+func (r *reader) Message(id ticket.MessageID) (*ticket.Message, error) {
+	v, rev, err := entity[ticket.Message](r, "messages", string(id))
+	if v != nil {
 		v.Revision = rev
-		r.s.Items[id] = v
 	}
+	return v, err
+}
+
+func (r *reader) Item(id ticket.ItemID) (*ticket.Item, error) {
+	v, rev, err := entity[ticket.Item](r, "items", string(id))
+	if v != nil {
+		v.Revision = rev
+	}
+	return v, err
 }

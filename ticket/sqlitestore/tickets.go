@@ -5,18 +5,19 @@ import (
 	"slices"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 const ticketColumns = "id, updated, rev, number, doc"
 
-func scanTicket(scan func(...any) error) (*ticket.Ticket, place, error) {
-	var at place
+func scanTicket(scan func(...any) error) (*ticket.Ticket, driver.Place, error) {
+	var at driver.Place
 	var rev, number int64
 	var doc []byte
-	if err := scan(&at.id, &at.at, &rev, &number, &doc); err != nil {
+	if err := scan(&at.ID, &at.At, &rev, &number, &doc); err != nil {
 		return nil, at, err
 	}
-	v, err := decode[ticket.Ticket](doc)
+	v, err := driver.Decode[ticket.Ticket](doc)
 	v.Revision, v.Number = rev, number
 	return v, at, err
 }
@@ -25,7 +26,7 @@ func scanTicket(scan func(...any) error) (*ticket.Ticket, place, error) {
 func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.Page) (out []*ticket.Ticket, next ticket.Next, err error) {
 	q := &query{list: "tickets", table: "tickets", columns: ticketColumns, updated: f.Order == ticket.LatestUpdate}
 	if err := q.after(pg.After); err != nil {
-		return nil, "", err
+		return nil, "", wrap("list", err)
 	}
 	words := match(f.Terms)
 	if len(f.Terms) > 0 && words == "" {

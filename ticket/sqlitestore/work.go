@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 const selectWork = "SELECT id, rev, owner, attempts, lease, doc FROM works WHERE portal = ? AND id = ?"
@@ -19,11 +20,11 @@ func scanWork(scan func(...any) error) (*ticket.Work, error) {
 	if err := scan(&id, &rev, &owner, &attempts, &lease, &doc); err != nil {
 		return nil, err
 	}
-	w, err := decode[ticket.Work](doc)
+	w, err := driver.Decode[ticket.Work](doc)
 	if err != nil {
 		return nil, err
 	}
-	w.Revision, w.Owner, w.Attempts, w.LeaseUntil = rev, owner, attempts, fromMicros(lease)
+	w.Revision, w.Owner, w.Attempts, w.LeaseUntil = rev, owner, attempts, driver.FromMicros(lease)
 	return w, nil
 }
 
@@ -54,7 +55,7 @@ func (p *portal) Claim(ctx context.Context, c ticket.Claim) (claimed []*ticket.W
 }
 
 func (t *tx) claim(portal int64, c ticket.Claim) (claimed []*ticket.Work, next time.Time, err error) {
-	now, until := micros(c.Now), micros(c.Until)
+	now, until := driver.Micros(c.Now), driver.Micros(c.Until)
 	var ids []string
 	err = t.each(context.Background(), `SELECT id FROM works WHERE portal = ? AND lane = ? AND parked = 0 AND not_before <= ? AND lease <= ?
 		ORDER BY not_before, id LIMIT ?`, []any{portal, c.Lane, now, now, c.Limit}, func(scan func(...any) error) error {
@@ -94,7 +95,7 @@ func nextDue(c *conn, portal int64, lane string, claimed []string) (next time.Ti
 				return err
 			}
 			if next.IsZero() && !slices.Contains(claimed, id) {
-				next = fromMicros(due)
+				next = driver.FromMicros(due)
 			}
 			return nil
 		})
@@ -108,7 +109,7 @@ func (p *portal) Lease(ctx context.Context, name, owner string, now, until time.
 		if err != nil {
 			return err
 		}
-		ok, err = t.lease(s.id, name, owner, micros(now), micros(until))
+		ok, err = t.lease(s.id, name, owner, driver.Micros(now), driver.Micros(until))
 		return err
 	})
 	return ok, wrap("lease", err)

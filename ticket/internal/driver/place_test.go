@@ -1,4 +1,4 @@
-package memstore
+package driver_test
 
 import (
 	"testing"
@@ -6,21 +6,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 func FuzzCursor(f *testing.F) {
 	f.Add("")
-	f.Add(string(place{"tickets", -5, "019ca000"}.next()))
+	f.Add(string(driver.Place{List: "tickets", At: -5, ID: "019ca000"}.Next()))
 	f.Add("dGlja2V0cyAxIHg")
 	f.Add("dGlja2V0cw")
 	f.Fuzz(func(t *testing.T, s string) {
-		p, ok, err := parsePlace(ticket.Next(s), "tickets")
+		p, ok, err := driver.ParsePlace(ticket.Next(s), "tickets")
 		if err != nil {
 			require.ErrorIs(t, err, ticket.ErrBadCursor)
 			return
 		}
 		if ok {
-			again, ok, err := parsePlace(p.next(), "tickets")
+			again, ok, err := driver.ParsePlace(p.Next(), "tickets")
 			require.NoError(t, err)
 			require.True(t, ok)
 			require.Equal(t, p, again)
