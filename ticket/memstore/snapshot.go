@@ -57,29 +57,29 @@ func (r reader) Ref(k ticket.Key) (ticket.Ref, bool, error) {
 	return ref, ok, nil
 }
 
-func copyOf[K ~string, V any](t *table[K, V], id K, clone func(*V) *V) (*V, error) {
+func copyOf[K ~string, V any](t *table[K, V], id K, clone func(*V) *V) *V {
 	if v := t.rows[id]; v != nil {
-		return clone(v), nil
+		return clone(v)
 	}
-	return nil, nil //nolint:nilnil // nil is what is absent
+	return nil
 }
 
 func (r reader) Contact(id ticket.ContactID) (*ticket.Contact, error) {
-	return copyOf(r.p.contacts, id, cloneContact)
+	return copyOf(r.p.contacts, id, cloneContact), nil
 }
 
 func (r reader) Conversation(id ticket.ConversationID) (*ticket.Conversation, error) {
-	return copyOf(r.p.conversations, id, cloneConversation)
+	return copyOf(r.p.conversations, id, cloneConversation), nil
 }
 
 func (r reader) Ticket(id ticket.TicketID) (*ticket.Ticket, error) {
-	return copyOf(r.p.tickets, id, cloneTicket)
+	return copyOf(r.p.tickets, id, cloneTicket), nil
 }
 
 func (r reader) Message(id ticket.MessageID) (*ticket.Message, error) {
-	return copyOf(r.p.messages, id, messageOut)
+	return copyOf(r.p.messages, id, messageOut), nil
 }
 
 func (r reader) Item(id ticket.ItemID) (*ticket.Item, error) {
-	return copyOf(r.p.items, id, cloneItem)
+	return copyOf(r.p.items, id, cloneItem), nil
 }

@@ -5,12 +5,12 @@ import "github.com/anteroom/anteroom/ticket"
 // Source reads the entities of a portal as they are at one point in time. A
 // result of nil means that there is no such thing; an id may be empty.
 type Source interface {
-	Ref(ticket.Key) (ref ticket.Ref, found bool, err error)
-	Contact(ticket.ContactID) (*ticket.Contact, error)
-	Conversation(ticket.ConversationID) (*ticket.Conversation, error)
-	Ticket(ticket.TicketID) (*ticket.Ticket, error)
-	Message(ticket.MessageID) (*ticket.Message, error)
-	Item(ticket.ItemID) (*ticket.Item, error)
+	Ref(key ticket.Key) (ref ticket.Ref, found bool, err error)
+	Contact(id ticket.ContactID) (*ticket.Contact, error)
+	Conversation(id ticket.ConversationID) (*ticket.Conversation, error)
+	Ticket(id ticket.TicketID) (*ticket.Ticket, error)
+	Message(id ticket.MessageID) (*ticket.Message, error)
+	Item(id ticket.ItemID) (*ticket.Item, error)
 }
 
 // Follow reads into s what w wants of src: the keys, contacts, conversations,
