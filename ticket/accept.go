@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -39,6 +38,13 @@ type storedRaw struct {
 	inline      []byte
 	attachments []Attachment
 	bodies      []StoredBody // of attachments with a body of their own
+	put         []BodyID     // what was put into Blobs for this arrival
+}
+
+func (r *storedRaw) note(ref BodyRef) {
+	if ref.Blob {
+		r.put = append(r.put, ref.ID)
+	}
 }
 
 var _ channel.Sink = (*Desk)(nil)
@@ -152,13 +158,15 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 	})
 	if err != nil {
 		// A commit that failed to say so may have happened; what it refers to
-		// must stay. What nothing refers to is an orphan, which Blobs.List shows.
-		if !errors.Is(err, errMaybeCommitted) {
-			d.dropUnused(ctx, arrivals, nil)
+		// must stay.
+		if errors.Is(err, errMaybeCommitted) {
+			d.collectAll(ctx, unused(arrivals, nil))
+		} else {
+			d.deleteBlobs(ctx, unused(arrivals, nil))
 		}
 		return err
 	}
-	d.dropUnused(ctx, arrivals, u)
+	d.deleteBlobs(ctx, unused(arrivals, u))
 	if f := d.cfg.Observer.Accepted; f != nil {
 		for i, r := range results {
 			f(arrivals[i].item.Channel, r.disposition, r.cause, d.now().Sub(began))
@@ -231,6 +239,7 @@ func (d *Desk) keepBodies(ctx context.Context, a *arrival) error {
 			return err
 		}
 		a.raw.ref, a.raw.inline = ref, inline
+		a.raw.note(ref)
 	}
 	if a.item.Message == nil || a.raw.attachments != nil {
 		return nil
@@ -244,6 +253,7 @@ func (d *Desk) keepBodies(ctx context.Context, a *arrival) error {
 				return err
 			}
 			t.Body = ref
+			a.raw.note(ref)
 			if !ref.Blob {
 				a.raw.bodies = append(a.raw.bodies, StoredBody{ID: ref.ID, Data: inline})
 			}
@@ -269,6 +279,7 @@ func (d *Desk) keepBody(ctx context.Context, b channel.Body) (BodyRef, []byte, e
 		return ref, nil, fmt.Errorf("ticket: read body: %w", err)
 	}
 	defer r.Close()
+	ref.ID = d.newBlobID()
 	n, err := d.cfg.Blobs.Put(ctx, ref.ID, r)
 	if err == nil && n != ref.Size {
 		err = fmt.Errorf("%d bytes of %d", n, ref.Size)
@@ -280,41 +291,21 @@ func (d *Desk) keepBody(ctx context.Context, b channel.Body) (BodyRef, []byte, e
 	return ref, nil, nil
 }
 
-// dropUnused removes the blobs of arrivals that the commit does not refer to:
-// of duplicates, of what was ignored, of everything if u is nil.
-func (d *Desk) dropUnused(ctx context.Context, arrivals []*arrival, u *unit) {
+// unused returns the blobs that were put for arrivals and that the commit does
+// not refer to: of duplicates, of what was ignored, all if u is nil.
+func unused(arrivals []*arrival, u *unit) (ids []BodyID) {
+	var kept map[BodyID]bool
+	if u != nil {
+		kept = u.references()
+	}
 	for _, a := range arrivals {
-		var kept *Item
-		if u != nil {
-			kept = u.snap.Items[a.record]
-		}
-		if !a.existing && (kept == nil || kept.Raw.ID != a.raw.ref.ID) {
-			d.deleteBlobs(ctx, []BodyRef{a.raw.ref})
-		}
-		if kept != nil && (kept.Disposition == DisposedMessage || kept.Disposition == DisposedQuarantined) {
-			continue
-		}
-		for _, at := range a.raw.attachments {
-			if !a.existing {
-				d.deleteBlobs(ctx, []BodyRef{at.Body})
+		for _, id := range a.raw.put {
+			if !kept[id] {
+				ids = append(ids, id)
 			}
 		}
 	}
-}
-
-// deleteBlobs removes bodies that nothing refers to any more. Where that fails
-// they are orphans.
-func (d *Desk) deleteBlobs(ctx context.Context, refs []BodyRef) {
-	for _, ref := range refs {
-		if !ref.Blob || d.cfg.Blobs == nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		if err := d.cfg.Blobs.Delete(ctx, ref.ID); err != nil {
-			d.log.Warn("remove body", "body", ref.ID, slog.Any("error", err))
-		}
-		cancel()
-	}
+	return ids
 }
 
 // maxWatermark is how many messages back an update's watermark reaches.

@@ -103,6 +103,9 @@ func (d *Desk) Start(ctx context.Context, o Opening) (*Opened, error) {
 		out.Message = m
 		return nil
 	})
+	if err != nil || !o.Send {
+		d.dropFiles(ctx, files, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,9 @@ type Config struct {
 	// Store keeps the portal's data. Required.
 	Store Store
 	// Blobs keeps content larger than Limits.InlineBody. Nil: the store keeps
-	// everything.
+	// everything. What nothing in Store refers to is removed from it (see
+	// Timing.OrphanAge): the copy of a store must not be run on the Blobs of the
+	// original. Portals may share one.
 	Blobs Blobs
 	// Connectors open channels, one for each kind.
 	Connectors []channel.Connector
@@ -94,6 +96,8 @@ type Timing struct {
 	SendTimeout time.Duration // of one try; default 15 minutes
 	Drain       time.Duration // that sends under way get when Run ends; default 20 seconds
 	Workers     int           // at once, for each channel and for decisions; default 4
+	Sweep       time.Duration // between looks for orphans in Blobs, by one node; default 6 hours, below 0: never
+	OrphanAge   time.Duration // that a body in Blobs to which nothing refers is kept; default 24 hours
 }
 
 // Observer is told what happens. Nil fields are skipped. The functions are
@@ -131,6 +135,8 @@ func (c *Config) complete() error {
 	orDefault(&c.Timing.SendTimeout, 15*time.Minute)
 	orDefault(&c.Timing.Drain, 20*time.Second)
 	orDefault(&c.Timing.Workers, 4)
+	orDefault(&c.Timing.Sweep, 6*time.Hour)
+	orDefault(&c.Timing.OrphanAge, 24*time.Hour)
 	orDefault(&c.Undo, 10*time.Second)
 	c.Caps.complete()
 	c.Return.complete()

@@ -209,10 +209,8 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 		return nil
 	})
 	used := err == nil && made != nil && (len(files) == 0 || len(made.Attachments) > 0 && made.Attachments[0].Body.ID == files[0].Body.ID)
-	if !used && !errors.Is(err, errMaybeCommitted) {
-		for _, f := range files {
-			d.deleteBlobs(ctx, []BodyRef{f.Body})
-		}
+	if !used {
+		d.dropFiles(ctx, files, err)
 	}
 	if err != nil {
 		return nil, err
@@ -307,6 +305,21 @@ func (d *Desk) keepFiles(ctx context.Context, in []channel.Attachment) ([]Attach
 		out = append(out, Attachment{Name: a.Name, Type: t, Size: a.Body.Size(), Inline: a.Inline, ContentID: a.ContentID, Body: ref})
 	}
 	return out, bodies, nil
+}
+
+// dropFiles removes the files of a draft that became nothing, or may have.
+func (d *Desk) dropFiles(ctx context.Context, files []Attachment, err error) {
+	var ids []BodyID
+	for _, f := range files {
+		if f.Body.Blob {
+			ids = append(ids, f.Body.ID)
+		}
+	}
+	if errors.Is(err, errMaybeCommitted) {
+		d.collectAll(ctx, ids)
+	} else {
+		d.deleteBlobs(ctx, ids)
+	}
 }
 
 // composeReply is the pure part of a reply: who, by which channel, with what

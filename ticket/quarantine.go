@@ -114,12 +114,22 @@ func (d *Desk) revive(it *channel.Item, rec *Item, released bool) *arrival {
 	a := &arrival{item: it, record: rec.ID, existing: true, released: released}
 	a.raw.ref = rec.Raw
 	d.identify(a)
-	var h held
-	if len(rec.Held) > 0 && json.Unmarshal(rec.Held, &h) == nil && it.Message != nil && len(it.Message.Attachments) == 0 {
-		a.raw.attachments = h.Attachments
+	if len(rec.Held) > 0 && it.Message != nil && len(it.Message.Attachments) == 0 {
+		a.raw.attachments = rec.heldAttachments()
 		if a.raw.attachments == nil {
 			a.raw.attachments = []Attachment{}
 		}
 	}
 	return a
+}
+
+// heldAttachments returns the attachments of something quarantined.
+func (i *Item) heldAttachments() []Attachment {
+	var h struct {
+		Attachments []Attachment `json:"attachments"`
+	}
+	if len(i.Held) == 0 || json.Unmarshal(i.Held, &h) != nil {
+		return nil
+	}
+	return h.Attachments
 }

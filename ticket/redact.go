@@ -104,10 +104,7 @@ func (u *unit) redact(m *Message, by Actor) {
 		refs = append(refs, a.Body)
 	}
 	for _, ref := range refs {
-		switch {
-		case ref.Blob:
-			u.freed = append(u.freed, ref)
-		case ref.ID != "":
+		if ref.ID != "" && !ref.Blob { // finish sees to those in Blobs
 			u.c.DropBodies = append(u.c.DropBodies, ref.ID)
 		}
 	}

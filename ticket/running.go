@@ -285,6 +285,9 @@ func (d *Desk) Run(ctx context.Context) error {
 	}
 	r.wg.Go(func() { d.keepFresh(ctx) })
 	r.wg.Go(func() { d.runWebhooks(ctx) })
+	if d.cfg.Blobs != nil && d.cfg.Timing.Sweep > 0 {
+		r.wg.Go(func() { d.sweepBodies(ctx) })
+	}
 	r.wg.Go(func() {
 		for {
 			select {

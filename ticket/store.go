@@ -397,6 +397,7 @@ type Blobs interface {
 	Open(ctx context.Context, id BodyID) (io.ReadCloser, error)
 	// Delete removes it; an absent one is fine.
 	Delete(ctx context.Context, id BodyID) error
-	// List calls f for each, until it returns false.
+	// List calls f for each that is whole, until it returns false. at is when it
+	// was put, at the end: however long that took.
 	List(ctx context.Context, f func(id BodyID, size int64, at time.Time) bool) error
 }

@@ -32,17 +32,22 @@ type unit struct {
 	queuesRead bool
 	// limit bounds an agent's load for this unit's automatic assignment.
 	limit map[routing.AgentID]int
-	// freed are bodies in Blobs that the changes no longer refer to.
-	freed []BodyRef
+	// referred are the bodies in Blobs that what was read refers to, by the
+	// entity's id; kept and freed are those that the changes refer to more, and
+	// less.
+	referred    map[any][]BodyID
+	kept, freed []BodyID
 }
 
 func newUnit(now time.Time, snap *Snapshot, by Actor) *unit {
-	return &unit{
+	u := &unit{
 		now: now, snap: snap, by: by, c: Changes{At: now},
 		wakes: map[string]bool{}, claimed: map[Key]bool{},
 		before: map[TicketID]Ticket{}, convs: map[ConversationID]Conversation{},
-		edited: map[any]bool{}, limit: map[routing.AgentID]int{},
+		edited: map[any]bool{}, limit: map[routing.AgentID]int{}, referred: map[any][]BodyID{},
 	}
+	u.readReferences()
+	return u
 }
 
 // claim makes key stand for ref. A key that is taken already, in the store or
@@ -174,9 +179,10 @@ func conversationOwner(c *Conversation) routing.AgentID {
 }
 
 // finish completes the changes: agents' loads follow ownership, and queues are
-// looked at again when capacity was freed or something new waits. It is the
-// only place that does either. Where capacity was freed it needs the queues as
-// they are now, of which this node's view may not know yet: errQueues says so.
+// looked at again when capacity was freed or something new waits, and references
+// to bodies are counted. It is the only place that does any of it. Where
+// capacity was freed it needs the queues as they are now, of which this node's
+// view may not know yet: errQueues says so.
 func (u *unit) finish() error {
 	load := map[routing.AgentID]int64{}
 	queues := map[routing.QueueID]bool{}
@@ -231,6 +237,7 @@ func (u *unit) finish() error {
 	for _, q := range slices.Sorted(maps.Keys(queues)) {
 		u.addWork(&Work{Kind: WorkAssign, Queue: q})
 	}
+	u.countReferences()
 	return nil
 }
 
@@ -314,6 +321,10 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 			return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
 		case try >= maxTries:
 			return nil, fmt.Errorf("ticket: commit: %w", err)
+		case errors.Is(err, ErrLimit):
+			if err := d.checkBodies(ctx, u.kept); err != nil {
+				return nil, err
+			}
 		}
 		if !lost {
 			lost = true
@@ -361,7 +372,7 @@ var (
 // committed tells whoever waits for events or work of this node, and removes
 // what was redacted.
 func (d *Desk) committed(ctx context.Context, u *unit) {
-	d.deleteBlobs(ctx, u.freed)
+	d.collectAll(ctx, u.freed)
 	if len(u.c.Events) > 0 {
 		d.feed.broadcast()
 	}

@@ -195,6 +195,11 @@ func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, er
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	// The last write may be long ago; List tells when it was put.
+	now := time.Now()
+	if err := os.Chtimes(f.Name(), now, now); err != nil {
+		return 0, err
+	}
 	if err := f.Sync(); err != nil {
 		return 0, err
 	}

@@ -116,6 +116,32 @@ func TestAFailedPutLeavesNoFile(t *testing.T) {
 	require.Empty(t, files(t, root))
 }
 
+func TestABlobIsAsOldAsItsPut(t *testing.T) {
+	t.Parallel()
+	d, root := setup(t)
+	// The source pauses for a day before it ends.
+	pause := readerFunc(func([]byte) (int, error) {
+		day := time.Now().Add(-24 * time.Hour)
+		return 0, errors.Join(os.Chtimes(files(t, root)[0], day, day), io.EOF)
+	})
+	began := time.Now().Add(-time.Minute)
+	_, err := d.Put(t.Context(), "a", io.MultiReader(strings.NewReader("content"), endReader{pause}))
+	require.NoError(t, err)
+	require.NoError(t, d.List(t.Context(), func(_ ticket.BodyID, _ int64, at time.Time) bool {
+		require.True(t, at.After(began), "%v", at)
+		return true
+	}))
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// endReader reads once and ends.
+type endReader struct{ r io.Reader }
+
+func (r endReader) Read(p []byte) (int, error) { _, _ = r.r.Read(p); return 0, io.EOF }
+
 type errorReader struct{ err error }
 
 func (r errorReader) Read([]byte) (int, error) { return 0, r.err }

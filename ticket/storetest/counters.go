@@ -40,6 +40,17 @@ func counterChecks() []check {
 			k.count(k.now, ticket.Count{Name: "n", Add: 5})
 			k.same("n without a bound", k.counter("n", k.now), int64(8))
 		}},
+		{"a count as large as its bound is for a counter that stands at 0", func(k *kit) {
+			const much = 1 << 40
+			all := ticket.Count{Name: "n", Add: much, Max: much}
+			k.count(k.now, ticket.Count{Name: "n", Add: 1, Max: 1 << 20})
+			k.refuse(&ticket.Changes{Counts: []ticket.Count{all}}, ticket.ErrLimit, "it stands at 1")
+			k.count(k.now, ticket.Count{Name: "n", Add: -1})
+			k.count(k.now, all)
+			k.same("n", k.counter("n", k.now), int64(much))
+			k.refuse(&ticket.Changes{Counts: []ticket.Count{{Name: "n", Add: 1, Max: 1 << 20}}}, ticket.ErrLimit, "it stands above the bound")
+			k.refuse(&ticket.Changes{Counts: []ticket.Count{all}}, ticket.ErrLimit, "it stands there already")
+		}},
 		{"a bound counts what the same commit added before", func(k *kit) {
 			k.refuse(&ticket.Changes{Counts: []ticket.Count{{Name: "n", Add: 2, Max: 3}, {Name: "n", Add: 2, Max: 3}}},
 				ticket.ErrLimit, "2+2 of 3")
