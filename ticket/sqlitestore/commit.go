@@ -3,6 +3,8 @@ package sqlitestore
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -39,10 +41,8 @@ func (r *rows) write(t *tx, s *portalState) error {
 			return err
 		}
 	}
-	for i := range r.claims {
-		if err := t.claimKey(s, &r.claims[i]); err != nil {
-			return err
-		}
+	if err := t.claimKeys(s, r.claims); err != nil {
+		return err
 	}
 	for _, step := range r.steps {
 		step.args[0] = s.id
@@ -74,11 +74,59 @@ func (r *rows) write(t *tx, s *portalState) error {
 			return err
 		}
 	}
-	for _, e := range r.events {
-		s.event++
+	for events := range slices.Chunk(r.events, maxRows) {
+		args := make([]any, 0, 4*len(events))
+		for _, e := range events {
+			s.event++
+			args = append(args, s.id, s.event, e.ticket, e.doc)
+		}
 		s.dirty = true
-		if _, err := t.exec("INSERT INTO events (portal, cursor, ticket, doc) VALUES (?, ?, ?, ?)", s.id, s.event, e.ticket, e.doc); err != nil {
+		if _, err := t.exec(insertEvents[len(events)], args...); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// maxRows bounds the rows of one statement. Several rows of one commit go into
+// one statement, since what a statement costs is mostly beginning and ending it.
+const maxRows = 8
+
+// Statements by their number of rows.
+var (
+	insertEvents = inserts("INSERT INTO events (portal, cursor, ticket, doc) VALUES ", "")
+	insertKeys   = inserts("INSERT INTO keys (portal, key, kind, ref) VALUES ", " ON CONFLICT DO NOTHING")
+)
+
+func inserts(begin, end string) (queries [maxRows + 1]string) {
+	for n := 1; n <= maxRows; n++ {
+		queries[n] = begin + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", n), ", ") + end
+	}
+	return queries
+}
+
+// claimKeys inserts keys. Which of them was taken is known only if they are
+// inserted one by one.
+func (t *tx) claimKeys(s *portalState, keys []ticket.KeyClaim) error {
+	if t.careful {
+		for i := range keys {
+			if err := t.claimKey(s, &keys[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for keys := range slices.Chunk(keys, maxRows) {
+		args := make([]any, 0, 4*len(keys))
+		for i := range keys {
+			args = append(args, s.id, keys[i].Key[:], string(keys[i].Ref.Kind), keys[i].Ref.ID)
+		}
+		n, err := t.exec(insertKeys[len(keys)], args...)
+		if err != nil {
+			return err
+		}
+		if n != int64(len(keys)) {
+			return ticket.ErrConflict
 		}
 	}
 	return nil

@@ -121,9 +121,6 @@ func (r *rows) messages(c *ticket.Changes) error {
 	return nil
 }
 
-const ledgerAdd = `INSERT INTO ledger (portal, day, channel, disposition, cause, count) VALUES (?, ?, ?, ?, ?, ?)
-	ON CONFLICT DO UPDATE SET count = count + excluded.count`
-
 func (r *rows) items(c *ticket.Changes) error {
 	for _, v := range c.Items {
 		doc, err := driver.ItemDoc(v)
@@ -141,13 +138,13 @@ func (r *rows) items(c *ticket.Changes) error {
 				if err != nil || !found {
 					return err // the update that follows finds nothing either
 				}
-				_, err = t.exec(ledgerAdd, s.id, day, ch, disposition, cause, -1)
-				return err
+				t.ledger = append(t.ledger, tally{entry{s.id, day, ch, disposition, cause}, -1})
+				return nil
 			}
 		}
 		st.after = func(t *tx, s *portalState, _ []any) error {
-			_, err := t.exec(ledgerAdd, s.id, day, ch, disposition, cause, 1)
-			return err
+			t.ledger = append(t.ledger, tally{entry{s.id, day, ch, disposition, cause}, 1})
+			return nil
 		}
 	}
 	return nil

@@ -2,29 +2,78 @@ package sqlitestore
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
-// Snapshot reads what is wanted in one read transaction.
+// Snapshot reads what is wanted in one read transaction. What a first mail wants
+// are keys that nobody has: one statement then tells all, and is consistent by
+// itself.
 func (p *portal) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error) {
 	s := ticket.NewSnapshot()
-	err := p.b.read(ctx, func(c *conn) error {
-		return c.consistent(func() error {
-			id, err := p.b.portalID(c, p.name)
-			if err != nil || id == 0 {
+	err := p.view(ctx, "snapshot", func(c *conn, id int64) error {
+		if onlyKeys(&w) {
+			refs, err := c.refs(id, w.Keys)
+			if err != nil || len(refs) == 0 || !w.Follow {
+				maps.Copy(s.Refs, refs)
 				return err
 			}
+		}
+		return c.consistent(func() error {
 			r := &reader{c: c, portal: id, s: s}
 			r.read(&w)
 			return r.err
 		})
 	})
 	if err != nil {
-		return nil, wrap("snapshot", err)
+		return nil, err
 	}
 	return s, nil
+}
+
+// onlyKeys reports whether w wants keys, as many as one statement takes, and
+// nothing else.
+func onlyKeys(w *ticket.Want) bool {
+	return len(w.Keys) > 0 && len(w.Keys) <= maxKeys &&
+		len(w.Contacts)+len(w.Conversations)+len(w.Tickets)+len(w.Messages)+len(w.Items)+len(w.Works)+
+			len(w.Records)+len(w.Kinds)+len(w.Counters)+len(w.Bodies) == 0
+}
+
+// maxKeys bounds the keys that one statement looks for.
+const maxKeys = 32
+
+// selectKeys are statements by the number of keys.
+var selectKeys = func() (queries [maxKeys + 1]string) {
+	for n := 1; n <= maxKeys; n++ {
+		queries[n] = "SELECT key, kind, ref FROM keys WHERE portal = ? AND key IN " + list(n)
+	}
+	return queries
+}()
+
+// refs returns what at most maxKeys keys stand for.
+func (c *conn) refs(portal int64, keys []ticket.Key) (map[ticket.Key]ticket.Ref, error) {
+	args := make([]any, 1, 1+len(keys))
+	args[0] = portal
+	for i := range keys {
+		args = append(args, keys[i][:])
+	}
+	var refs map[ticket.Key]ticket.Ref
+	err := c.each(context.Background(), selectKeys[len(keys)], args, func(scan func(...any) error) error {
+		var key []byte
+		var ref ticket.Ref
+		if err := scan(&key, &ref.Kind, &ref.ID); err != nil {
+			return err
+		}
+		if refs == nil {
+			refs = map[ticket.Key]ticket.Ref{}
+		}
+		refs[ticket.Key(key)] = ref
+		return nil
+	})
+	return refs, err
 }
 
 // reader fills a snapshot. After an error it does nothing.
@@ -32,10 +81,19 @@ type reader struct {
 	c      *conn
 	portal int64
 	s      *ticket.Snapshot
+	refs   map[ticket.Key]ticket.Ref // of the keys that are wanted
 	err    error
 }
 
 func (r *reader) read(w *ticket.Want) {
+	r.refs = make(map[ticket.Key]ticket.Ref, len(w.Keys))
+	for keys := range slices.Chunk(w.Keys, maxKeys) {
+		refs, err := r.c.refs(r.portal, keys)
+		if r.err = err; err != nil {
+			return
+		}
+		maps.Copy(r.refs, refs)
+	}
 	if r.err = driver.Follow(r.s, w, r); r.err != nil {
 		return
 	}
@@ -110,8 +168,8 @@ func entity[V any](r *reader, table, id string) (v *V, rev int64, err error) {
 }
 
 func (r *reader) Ref(k ticket.Key) (ref ticket.Ref, found bool, err error) {
-	found, err = r.c.one("SELECT kind, ref FROM keys WHERE portal = ? AND key = ?", []any{r.portal, k[:]}, &ref.Kind, &ref.ID)
-	return ref, found, err
+	ref, found = r.refs[k]
+	return ref, found, nil
 }
 
 func (r *reader) Contact(id ticket.ContactID) (*ticket.Contact, error) {

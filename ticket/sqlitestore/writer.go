@@ -37,6 +37,10 @@ type writer struct {
 	wake chan struct{} // holds one, so that a wake-up is never lost
 	end  chan struct{} // closed when the goroutine has ended
 
+	// careful counts the transactions for which refusals are still expected.
+	// It is the goroutine's own.
+	careful int
+
 	mu     sync.Mutex
 	queue  []*request
 	taken  int64 // how many were taken from the queue
@@ -171,15 +175,36 @@ func refused(err error) bool {
 	return errors.Is(err, ticket.ErrConflict) || errors.Is(err, ticket.ErrLimit)
 }
 
+// carefully is for how many transactions after a refusal another is expected.
+const carefully = 32
+
 // transaction writes a batch. It returns an error if nothing of it was written:
 // because of trouble, or because a batch of one was refused. Else refusals are
 // in the requests' err. They count only once the transaction is durable, since
 // they may rest on what another request has written.
+//
+// Refusals are rare, and being ready to undo one request of many costs a copy of
+// each page that it touches. So it is first tried without, and again if one is
+// refused.
 func (w *writer) transaction(batch []*request) error {
+	if w.careful == 0 {
+		err := w.attempt(batch, false)
+		if err == nil || !refused(err) {
+			return err
+		}
+		w.careful = carefully
+	}
+	w.careful--
+	return w.attempt(batch, true)
+}
+
+// attempt is one try of transaction. Unless careful it is undone, and returns a
+// refusal, when any request is refused.
+func (w *writer) attempt(batch []*request, careful bool) error {
 	if err := w.begin(); err != nil {
 		return err
 	}
-	t := &tx{conn: w.c, portals: map[string]*portalState{}}
+	t := &tx{conn: w.c, portals: map[string]*portalState{}, careful: careful}
 	err := t.all(batch)
 	if err == nil {
 		if _, err = w.c.exec("COMMIT"); err == nil {
@@ -209,6 +234,10 @@ type tx struct {
 	*conn
 	portals map[string]*portalState
 	index   []indexed // what to write into the search index at the end
+	ledger  []tally   // what to add to the ledger at the end
+	// careful says that a refusal must be exact and undone alone; else it undoes
+	// all, and the transaction is tried again.
+	careful bool
 }
 
 // portalState is the row of a portal.
@@ -218,30 +247,31 @@ type portalState struct {
 }
 
 func (t *tx) all(batch []*request) error {
+	savepoints := t.careful && len(batch) > 1
 	for _, r := range batch {
 		r.err = nil
 		state, err := t.portal(r.portal)
 		if err != nil {
 			return err
 		}
-		before, indexed := *state, len(t.index)
-		if len(batch) > 1 {
+		before, indexed, counted := *state, len(t.index), len(t.ledger)
+		if savepoints {
 			if _, err := t.exec("SAVEPOINT one"); err != nil {
 				return err
 			}
 		}
 		err = r.apply(t)
 		if err != nil {
-			if !refused(err) || len(batch) == 1 {
+			if !refused(err) || !savepoints {
 				return err
 			}
 			r.err = err
-			*state, t.index = before, t.index[:indexed]
+			*state, t.index, t.ledger = before, t.index[:indexed], t.ledger[:counted]
 			if _, err := t.exec("ROLLBACK TO one"); err != nil {
 				return err
 			}
 		}
-		if len(batch) > 1 {
+		if savepoints {
 			if _, err := t.exec("RELEASE one"); err != nil {
 				return err
 			}
@@ -254,6 +284,9 @@ func (t *tx) all(batch []*request) error {
 		if _, err := t.exec("UPDATE portals SET event = ?, number = ?, message = ? WHERE id = ?", s.event, s.number, s.message, s.id); err != nil {
 			return err
 		}
+	}
+	if err := t.writeLedger(); err != nil {
+		return err
 	}
 	return t.writeIndex()
 }
