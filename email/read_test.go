@@ -2,7 +2,6 @@ package email_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -198,28 +197,4 @@ func TestWindowsOfBrokenBase64ReadAsMeasured(t *testing.T) {
 	m := read(t, plainHeader+"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nUE!RG\r\n=\r\nfooter\r\n")
 	require.Len(t, m.Attachments, 1)
 	require.EqualValues(t, 3, m.Attachments[0].Size)
-}
-
-func mailOf(size int, head string) channel.Bytes {
-	line := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 57)) + "\r\n"
-	return channel.Bytes(head + strings.Repeat(line, size/len(line)) + "\r\n--b--\r\n")
-}
-
-func BenchmarkRead(b *testing.B) {
-	for name, raw := range map[string]channel.Bytes{
-		"text-2KB":        channel.Bytes(plainHeader + "\r\n" + strings.Repeat("Xin chào bạn, đơn hàng\r\n", 70)),
-		"html-30KB":       channel.Bytes(plainHeader + "Content-Type: text/html; charset=utf-8\r\n\r\n<html><body>" + strings.Repeat("<div class=\"x\"><p style=\"color:red\">Xin chào <a href=\"https://a.example/b\">bạn</a></p></div>\r\n", 310) + "</body></html>"),
-		"attachment-5MB":  mailOf(5<<20, plainHeader+"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"),
-		"attachment-50MB": mailOf(50<<20, plainHeader+"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(raw.Size())
-			for b.Loop() {
-				if _, err := email.Read(raw); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
