@@ -243,7 +243,8 @@ func joinTexts(texts []string) string {
 // attachment describes a file part.
 func attachment(p *part) Attachment {
 	l := p.leaf
-	a := Attachment{SHA256: hex.EncodeToString(l.sum[:])}
+	sum := l.sum()
+	a := Attachment{SHA256: hex.EncodeToString(sum[:])}
 	a.Type = p.typ
 	a.Size = l.size
 	a.Name = fileName(p)

@@ -65,6 +65,6 @@ func headerOf(b []byte) Header {
 }
 
 func rawHeaderOf(b []byte) rawHeader {
-	h := &headerReader{lines: newLineReader(bytes.NewReader(b)), defect: func(string) {}, top: true}
+	h := &headerReader{lines: linesIn(b), defect: func(string) {}, top: true}
 	return h.read()
 }

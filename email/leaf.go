@@ -3,7 +3,6 @@ package email
 import (
 	"bytes"
 	"crypto/sha256"
-	"hash"
 	"io"
 	"strings"
 
@@ -12,15 +11,26 @@ import (
 
 // leaf is the body of a part, of which only what is needed is kept.
 type leaf struct {
-	offset, length int64  // encoded, in the raw mail
-	encoding       string // as in channel.Window
-	size           int64  // decoded
-	sum            [sha256.Size]byte
+	offset, length int64             // encoded, in the raw mail
+	encoding       string            // as in channel.Window
+	size           int64             // decoded
 	same           [sha256.Size]byte // over the bytes that every transport keeps
 
 	text []byte // decoded, of text parts: up to a bound
 	cut  bool   // text lacks the end
 	head []byte // decoded, of enclosed messages and reports: up to a bound
+
+	whole   []byte            // all decoded bytes, if they were kept
+	sumOver [sha256.Size]byte // over the decoded bytes, if they were not
+}
+
+// sum is the SHA-256 of the decoded bytes. Few texts are files, so it is not
+// computed for those that are held anyway.
+func (l *leaf) sum() [sha256.Size]byte {
+	if l.size == int64(len(l.whole)) {
+		return sha256.Sum256(l.whole)
+	}
+	return l.sumOver
 }
 
 // leafReader reads the encoded bytes of a leaf up to the boundary that ends it.
@@ -28,78 +38,83 @@ type leaf struct {
 type leafReader struct {
 	s      *splitter
 	adopt  int // 1 + level of the multipart whose preamble this is, 0 for none
+	first  []byte
 	buf    []byte
 	held   [maxLineEnd + 1]byte // the line end that may belong to a boundary
 	nheld  int
+	out    [maxLineEnd + 1]byte // a line end on its way out
 	done   bool
 	length int64
 }
 
+// Read gives the bytes to a decoder.
 func (r *leafReader) Read(p []byte) (int, error) {
 	n := 0
 	for n < len(p) {
-		if len(r.buf) > 0 {
-			c := copy(p[n:], r.buf)
-			r.buf = r.buf[c:]
-			n += c
+		if len(r.first) == 0 {
+			r.first, r.buf = r.buf, nil
+		}
+		if len(r.first) == 0 {
+			if r.done {
+				break
+			}
+			// The pieces lie in the line reader's buffer, so they must be out
+			// before the next ones are fetched.
+			r.first, r.buf = r.fetch()
 			continue
 		}
-		if r.done {
-			break
-		}
-		// What is held must be out before the next line is fetched, since
-		// buf lies in the line reader's buffer.
-		n += r.fill(p[n:])
+		c := copy(p[n:], r.first)
+		r.first = r.first[c:]
+		n += c
 	}
-	r.length += int64(n)
 	if n == 0 && len(p) > 0 {
 		return 0, io.EOF
 	}
 	return n, nil
 }
 
-// fill fetches the next piece; it writes the line end held back into p if the
-// piece goes on with the leaf.
-func (r *leafReader) fill(p []byte) int {
-	if len(p) < len(r.held) {
-		return r.fillSmall(p)
+// copyTo writes the bytes to d without a copy between.
+func (r *leafReader) copyTo(d *digest) {
+	for !r.done {
+		end, data := r.fetch()
+		d.add(end)
+		d.add(data)
+	}
+}
+
+// fetch returns the line end that was held back, if the leaf goes on, and the
+// bytes that follow. Both are valid until the next call.
+func (r *leafReader) fetch() (lineEnd, data []byte) {
+	data, end := r.next()
+	if r.done && data == nil && r.s.hit.level >= 0 {
+		return nil, nil
+	}
+	lineEnd = r.out[:copy(r.out[:], r.held[:r.nheld])]
+	r.nheld = copy(r.held[:], end)
+	r.length += int64(len(lineEnd) + len(data))
+	return lineEnd, data
+}
+
+// next returns the next bytes and the line end behind them.
+func (r *leafReader) next() (data, end []byte) {
+	plain := r.adopt == 0 && !r.s.bounded()
+	if data, end = r.s.lines.bulk(plain); len(data)+len(end) > 0 {
+		return data, end
 	}
 	pc, ok := r.s.lines.next()
 	if !ok {
 		r.done = true
 		r.s.hit = boundaryHit{level: -1}
-		return r.release(p)
+		return nil, nil
 	}
 	if pc.start && len(pc.data) > 2 && pc.data[0] == '-' && pc.data[1] == '-' {
 		if hit, ok := r.boundary(&pc); ok {
 			r.s.hit = hit
 			r.done = true
-			return 0
+			return nil, nil
 		}
 	}
-	n := r.release(p)
-	r.buf = pc.data
-	r.nheld = copy(r.held[:], pc.end)
-	return n
-}
-
-// fillSmall is fill for a p that is too small for a line end.
-func (r *leafReader) fillSmall(p []byte) int {
-	var tmp [maxLineEnd + 1]byte
-	n := r.fill(tmp[:])
-	if n == 0 {
-		return 0
-	}
-	r.buf = append(bytes.Clone(tmp[:n]), r.buf...)
-	c := copy(p, r.buf)
-	r.buf = r.buf[c:]
-	return c
-}
-
-func (r *leafReader) release(p []byte) int {
-	n := copy(p, r.held[:r.nheld])
-	r.nheld = 0
-	return n
+	return pc.data, pc.end
 }
 
 // boundary reports whether a line ends the leaf.
@@ -135,93 +150,25 @@ func (s *splitter) readLeaf(p *part, r *leafReader) {
 	case strings.HasPrefix(p.typ, "message/") || p.typ == "text/rfc822-headers":
 		head = maxEnclosed
 	}
-	decoded := channel.Decode(r, enc)
-	d := newDigest(l, strings.HasPrefix(p.typ, "text/") || enc != "base64", max(keep, head))
-	if _, err := io.Copy(d, decoded); err != nil && s.lines.err == nil {
-		s.defect("broken " + enc + ": read up to the error")
-	}
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		s.defect("part could not be read to its end")
+	d := s.digest
+	d.begin(l, strings.HasPrefix(p.typ, "text/") || enc != "base64", max(keep, head))
+	if enc == "" {
+		r.copyTo(d)
+	} else {
+		if err := d.readFrom(channel.Decode(r, enc)); err != nil && s.lines.err == nil {
+			s.defect("broken " + enc + ": read up to the error")
+		}
+		// What stands behind the end of the base64 is still the part's.
+		for !r.done {
+			r.fetch()
+		}
 	}
 	d.finish()
 	if head > 0 {
-		l.head = d.kept
+		l.head = l.whole
 	} else {
-		l.text, l.cut = d.kept, l.size > int64(len(d.kept))
+		l.text, l.cut = l.whole, l.size > int64(len(l.whole))
 		s.text -= len(l.text)
 	}
 	l.length = r.length
-}
-
-// digest measures and hashes decoded bytes and keeps the first of them.
-type digest struct {
-	l     *leaf
-	sum   hash.Hash
-	same  *lineHash // nil where it equals sum
-	limit int
-	kept  []byte
-}
-
-func newDigest(l *leaf, lines bool, limit int) *digest {
-	d := &digest{l: l, sum: sha256.New(), limit: limit}
-	if lines {
-		d.same = &lineHash{h: sha256.New()}
-	}
-	return d
-}
-
-func (d *digest) Write(p []byte) (int, error) {
-	d.l.size += int64(len(p))
-	d.sum.Write(p)
-	if d.same != nil {
-		d.same.Write(p)
-	}
-	if n := min(len(p), d.limit-len(d.kept)); n > 0 {
-		d.kept = append(d.kept, p[:n]...)
-	}
-	return len(p), nil
-}
-
-func (d *digest) finish() {
-	d.sum.Sum(d.l.sum[:0])
-	if d.same != nil {
-		d.same.h.Sum(d.l.same[:0])
-	} else {
-		d.l.same = d.l.sum
-	}
-}
-
-// lineHash hashes text so that copies come out the same that differ in line
-// ends, or in the number of line ends at the end.
-type lineHash struct {
-	h   hash.Hash
-	crs int // CRs not yet written
-	lfs int // LFs not yet written
-}
-
-func (l *lineHash) Write(p []byte) {
-	for len(p) > 0 {
-		line, rest, ended := bytes.Cut(p, []byte{'\n'})
-		p = rest
-		text := bytes.TrimRight(line, "\r")
-		if len(text) > 0 {
-			l.flush()
-			l.h.Write(text)
-		}
-		l.crs += len(line) - len(text)
-		if ended {
-			l.crs = 0
-			l.lfs++
-		}
-	}
-}
-
-// flush writes what was held back, now that it is inside the text.
-func (l *lineHash) flush() {
-	for ; l.lfs > 0; l.lfs-- {
-		l.h.Write([]byte{'\n'})
-	}
-	for ; l.crs > 0; l.crs-- {
-		l.h.Write([]byte{'\r'})
-	}
 }

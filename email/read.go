@@ -75,8 +75,10 @@ func (r *reading) open() (err error) {
 	}
 	defer f.Close()
 	r.step("parts", func() {
-		s := &splitter{lines: newLineReader(f), defect: r.defect}
+		s := &splitter{lines: newLineReader(f), digest: newDigest(), defect: r.defect}
 		r.root = s.split()
+		s.digest.close()
+		s.lines.close()
 		if s.lines.err != nil {
 			err = fmt.Errorf("email: read mail: %w", s.lines.err)
 		}

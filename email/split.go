@@ -27,6 +27,7 @@ func (p *part) isMultipart() bool { return p.leaf == nil }
 // never ends the walk.
 type splitter struct {
 	lines  *lineReader
+	digest *digest
 	defect func(string)
 
 	stack []string // boundaries of the multiparts that are open, outermost first
@@ -66,6 +67,16 @@ func (s *splitter) match(line []byte) (boundaryHit, bool) {
 		}
 	}
 	return boundaryHit{}, false
+}
+
+// bounded reports whether any line can be a boundary.
+func (s *splitter) bounded() bool {
+	for _, b := range s.stack {
+		if b != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *splitter) stop(line []byte) bool {
