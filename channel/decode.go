@@ -2,7 +2,6 @@ package channel
 
 import (
 	"bufio"
-	"encoding/hex"
 	"io"
 	"strings"
 )
@@ -12,7 +11,7 @@ import (
 func Decode(r io.Reader, encoding string) io.Reader {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "base64":
-		return &lenientBase64{r: bufio.NewReader(r)}
+		return &lenientBase64{r: r}
 	case "quoted-printable":
 		return &lenientQuoted{r: bufio.NewReader(r)}
 	}
@@ -22,25 +21,49 @@ func Decode(r io.Reader, encoding string) io.Reader {
 // lenientBase64 decodes base64, skipping bytes outside the alphabet and ending
 // at the padding, since list software appends footers after it.
 type lenientBase64 struct {
-	r   *bufio.Reader
+	r   io.Reader
 	acc uint32
 	n   int // bits in acc
-	end bool
+	err error
 }
 
+// Read decodes in p itself: what is decoded is never longer than its code.
 func (d *lenientBase64) Read(p []byte) (int, error) {
-	out := 0
-	for out < len(p) && !d.end {
-		c, err := d.r.ReadByte()
-		if err != nil {
-			if err != io.EOF {
-				return out, err
-			}
-			d.end = true
-			break
+	for d.err == nil && len(p) > 0 {
+		n, err := d.r.Read(p)
+		d.err = err
+		if out := d.decode(p[:n]); out > 0 {
+			return out, nil
 		}
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return 0, d.err
+}
+
+// decode decodes b in its place and returns how long the outcome is.
+func (d *lenientBase64) decode(b []byte) int {
+	out := 0
+	for i := 0; i < len(b); i++ {
+		if d.n == 0 {
+			// Whole groups, as most of a mail has them.
+			for i+4 <= len(b) {
+				v := base64Value[b[i]] | base64Value[b[i+1]] | base64Value[b[i+2]] | base64Value[b[i+3]]
+				if v == 0xff {
+					break
+				}
+				w := uint32(base64Value[b[i]])<<18 | uint32(base64Value[b[i+1]])<<12 | uint32(base64Value[b[i+2]])<<6 | uint32(base64Value[b[i+3]])
+				b[out], b[out+1], b[out+2] = byte(w>>16), byte(w>>8), byte(w)
+				i, out = i+4, out+3
+			}
+			if i == len(b) {
+				break
+			}
+		}
+		c := b[i]
 		if c == '=' {
-			d.end = true
+			d.err = io.EOF
 			break
 		}
 		v := base64Value[c]
@@ -51,14 +74,11 @@ func (d *lenientBase64) Read(p []byte) (int, error) {
 		d.n += 6
 		if d.n >= 8 {
 			d.n -= 8
-			p[out] = byte(d.acc >> d.n)
+			b[out] = byte(d.acc >> d.n)
 			out++
 		}
 	}
-	if out == 0 && d.end && len(p) > 0 {
-		return 0, io.EOF
-	}
-	return out, nil
+	return out
 }
 
 var base64Value = func() (t [256]byte) {
@@ -68,6 +88,17 @@ var base64Value = func() (t [256]byte) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	for i := range len(alphabet) {
 		t[alphabet[i]] = byte(i)
+	}
+	return t
+}()
+
+// hexValue holds the values of the hexadecimal digits of either case.
+var hexValue = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i := range 16 {
+		t["0123456789abcdef"[i]], t["0123456789ABCDEF"[i]] = byte(i), byte(i)
 	}
 	return t
 }()
@@ -93,12 +124,59 @@ func (q *lenientQuoted) Read(p []byte) (int, error) {
 		if q.err != nil {
 			break
 		}
+		if len(q.blanks) == 0 {
+			c, err := q.plain(p[n:])
+			n += c
+			if c > 0 && err == nil {
+				continue
+			}
+		}
 		q.step()
 	}
 	if n == 0 && len(p) > 0 {
 		return 0, q.err
 	}
 	return n, nil
+}
+
+// plain decodes what can be told from the buffered bytes alone, which is nearly
+// all: no blanks before a line end, no soft line break, nothing broken.
+func (q *lenientQuoted) plain(p []byte) (int, error) {
+	b, err := q.r.Peek(q.r.Buffered())
+	if err != nil {
+		return 0, err
+	}
+	n, i := 0, 0
+	for i < len(b) && n < len(p) {
+		switch c := b[i]; c {
+		case '=':
+			if i+2 >= len(b) {
+				return n, q.skip(i)
+			}
+			hi, lo := hexValue[b[i+1]], hexValue[b[i+2]]
+			if hi|lo == 0xff {
+				return n, q.skip(i)
+			}
+			p[n] = hi<<4 | lo
+			i += 3
+		case ' ', '\t':
+			if i+1 >= len(b) || b[i+1] == '=' || b[i+1] <= ' ' {
+				return n, q.skip(i)
+			}
+			p[n] = c
+			i++
+		default:
+			p[n] = c
+			i++
+		}
+		n++
+	}
+	return n, q.skip(i)
+}
+
+func (q *lenientQuoted) skip(n int) error {
+	_, err := q.r.Discard(n)
+	return err
 }
 
 // maxBlanks bounds the blanks that are held back; more of them are text.
@@ -174,7 +252,6 @@ func (q *lenientQuoted) discard(n int) {
 // unhex returns the byte that two hexadecimal digits stand for, in upper or
 // lower case.
 func unhex(digits []byte) (byte, bool) {
-	var b [1]byte
-	_, err := hex.Decode(b[:], digits)
-	return b[0], err == nil
+	hi, lo := hexValue[digits[0]], hexValue[digits[1]]
+	return hi<<4 | lo, hi|lo != 0xff
 }
