@@ -1,9 +1,9 @@
 package email
 
 import (
+	"bytes"
 	"strings"
 
-	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 )
 
@@ -18,37 +18,17 @@ type elementMarks struct {
 
 // attributesOf reads the marks by which mail programs tell quotes and signatures
 // apart. They are field knowledge: class and id names that the programs write.
-func attributesOf(t html.Token) elementMarks {
-	var m elementMarks
-	var cite bool
-	var class, style, name string
-	for _, a := range t.Attr {
-		switch a.Key {
-		case "id":
-			m.id = strings.ToLower(a.Val)
-		case "class":
-			class = a.Val
-		case "href":
-			m.href = strings.TrimSpace(a.Val)
-		case "alt":
-			m.alt = strings.TrimSpace(a.Val)
-		case "name":
-			name = strings.ToLower(a.Val)
-		case "type":
-			cite = strings.EqualFold(a.Val, "cite")
-		case "style":
-			style = a.Val
-		case "hidden":
-			m.hidden = true
-		}
+// The scratch space is kept between calls.
+func attributesOf(tag atom.Atom, a *htmlAttributes, scratch *[]byte) elementMarks {
+	m := elementMarks{hidden: a.hidden}
+	if a.seen == 0 {
+		return m
 	}
-	if style != "" && len(style) < 4096 {
-		s := asciiLower(strings.ReplaceAll(style, " ", ""))
-		m.hidden = m.hidden || strings.Contains(s, "display:none") || strings.Contains(s, "mso-hide:all") && strings.Contains(s, "max-height:0")
-		// Outlook on the desktop draws this line above the mail it answers.
-		if t.DataAtom == atom.Div && strings.Contains(s, "border:none;border-top:solid#") && strings.Contains(s, "1.0pt") {
-			m.after = true
-		}
+	m.id = strings.ToLower(attributeText(a.id))
+	m.href = strings.TrimSpace(attributeText(a.href))
+	m.alt = strings.TrimSpace(attributeText(a.alt))
+	if a.style != "" {
+		m.style(tag, attributeText(a.style), scratch)
 	}
 	id := strings.TrimPrefix(strings.TrimPrefix(m.id, "x_"), "m_")
 	switch id {
@@ -59,11 +39,13 @@ func attributesOf(t html.Token) elementMarks {
 	case "signature", "applemailsignature", "ms-outlook-mobile-signature", "ymail_android_signature":
 		m.signature = true
 	}
-	if t.DataAtom == atom.A && (name == "_mailoriginal" || name == "_____replyseparator") {
-		m.after = true
+	if tag == atom.A && a.name != "" {
+		if name := strings.ToLower(attributeText(a.name)); name == "_mailoriginal" || name == "_____replyseparator" {
+			m.after = true
+		}
 	}
-	m.quote = cite && t.DataAtom == atom.Blockquote
-	for c := range strings.FieldsSeq(class) {
+	m.quote = tag == atom.Blockquote && strings.EqualFold(attributeText(a.typ), "cite")
+	for c := range strings.FieldsSeq(attributeText(a.class)) {
 		switch asciiLower(c) {
 		case "gmail_quote", "gmail_quote_container", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "zmail_extra", "ymail_quoted", "tutanota_quote", "front-blockquote", "outlookmessageheader":
 			m.quote = true
@@ -72,4 +54,31 @@ func attributesOf(t html.Token) elementMarks {
 		}
 	}
 	return m
+}
+
+// maxMarkStyle bounds the style that is looked into, in bytes.
+const maxMarkStyle = 4 << 10
+
+// style reads what a style says about whether the element is shown.
+func (m *elementMarks) style(tag atom.Atom, style string, scratch *[]byte) {
+	if len(style) >= maxMarkStyle {
+		return
+	}
+	s := (*scratch)[:0]
+	for i := range len(style) {
+		c := style[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != ' ' {
+			s = append(s, c)
+		}
+	}
+	*scratch = s
+	has := func(what string) bool { return bytes.Contains(s, []byte(what)) }
+	m.hidden = m.hidden || has("display:none") || has("mso-hide:all") && has("max-height:0")
+	// Outlook on the desktop draws this line above the mail it answers.
+	if tag == atom.Div && has("border:none;border-top:solid#") && has("1.0pt") {
+		m.after = true
+	}
 }

@@ -29,3 +29,37 @@ func isBlock(a atom.Atom) bool {
 	}
 	return false
 }
+
+// atomOf returns the atom of a tag's name in lower case, or 0. The common ones
+// are told apart without hashing.
+func atomOf(name string) atom.Atom {
+	switch name {
+	case "a":
+		return atom.A
+	case "b":
+		return atom.B
+	case "br":
+		return atom.Br
+	case "div":
+		return atom.Div
+	case "font":
+		return atom.Font
+	case "img":
+		return atom.Img
+	case "p":
+		return atom.P
+	case "span":
+		return atom.Span
+	case "strong":
+		return atom.Strong
+	case "table":
+		return atom.Table
+	case "tbody":
+		return atom.Tbody
+	case "td":
+		return atom.Td
+	case "tr":
+		return atom.Tr
+	}
+	return atom.Lookup([]byte(name))
+}

@@ -1,9 +1,9 @@
 package email
 
 import (
+	"bytes"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -37,21 +37,24 @@ type textLine struct {
 // depth of nesting hurts.
 type textWriter struct {
 	lines []textLine
-	cur   strings.Builder
+	ends  []int    // of the lines, in out
+	out   []byte   // their text
+	cur   []byte   // the line that is being written
 	mark  textLine // marks of the line that is being written
 	blank bool     // an empty line is due
 	space bool     // a blank is due
 
-	open   []htmlElement // elements that change the state
-	skip   int           // index+1 of the open element whose content is left out
-	quote  int           // depth of blockquotes
-	marked int           // depth of elements marked as quote
-	signed int
-	pre    int
-	after  bool
-	link   string
-	linkAt [2]int // line and column where the link's text begins
-	size   int    // bytes written
+	open    []htmlElement // elements that change the state
+	skip    int           // index+1 of the open element whose content is left out
+	quote   int           // depth of blockquotes
+	marked  int           // depth of elements marked as quote
+	signed  int
+	pre     int
+	after   bool
+	link    string
+	linkAt  [2]int // line and column where the link's text begins
+	size    int    // bytes written
+	scratch []byte
 }
 
 // htmlElement is an open element that must undo something when it closes.
@@ -71,45 +74,46 @@ func htmlLines(s string) []textLine {
 		s = s[:maxSanitize]
 	}
 	w := &textWriter{}
-	z := html.NewTokenizer(strings.NewReader(s))
+	// Of most markup less than half is text.
+	w.out = make([]byte, 0, len(s)/4+64)
+	z := &htmlTokens{s: s}
 	for {
-		token := z.Next()
+		kind := z.next()
 		if w.size > maxSanitize {
-			token = html.ErrorToken // quoting can make text longer than its HTML
+			kind = htmlEnd // quoting can make text longer than its HTML
 		}
-		switch token {
-		case html.ErrorToken:
+		switch kind {
+		case htmlEnd:
 			w.newline()
-			return w.trimmed()
-		case html.TextToken:
-			w.text(string(z.Text()))
-		case html.StartTagToken:
-			t := z.Token()
-			w.start(t)
-		case html.SelfClosingTagToken:
-			t := z.Token()
-			w.start(t)
-			if !voidElement(t.DataAtom) && t.DataAtom != 0 && len(w.open) > 0 && w.open[len(w.open)-1].tag == t.DataAtom {
-				w.end(t.DataAtom, t.Data)
+			return w.finish()
+		case htmlText:
+			w.escaped(z.text)
+		case htmlRaw:
+			w.text(htmlNewlines(z.text))
+		case htmlStartTag:
+			w.start(z)
+		case htmlVoidTag:
+			w.start(z)
+			if !voidElement(z.tag) && z.tag != 0 && len(w.open) > 0 && w.open[len(w.open)-1].tag == z.tag {
+				w.end(z.tag, z.name)
 			}
-		case html.EndTagToken:
-			t := z.Token()
-			w.end(t.DataAtom, t.Data)
+		case htmlEndTag:
+			w.end(z.tag, z.name)
 		}
 	}
 }
 
 // start handles an opening tag.
-func (w *textWriter) start(t html.Token) {
+func (w *textWriter) start(t *htmlTokens) {
 	if w.skip > 0 {
-		if !voidElement(t.DataAtom) && t.DataAtom == w.open[w.skip-1].tag && t.Data == w.open[w.skip-1].name && len(w.open) < maxOpen {
-			w.open = append(w.open, htmlElement{tag: t.DataAtom, name: t.Data})
+		if !voidElement(t.tag) && t.tag == w.open[w.skip-1].tag && t.name == w.open[w.skip-1].name && len(w.open) < maxOpen {
+			w.open = append(w.open, htmlElement{tag: t.tag, name: t.name})
 		}
 		return
 	}
-	e := htmlElement{tag: t.DataAtom, name: t.Data}
-	marks := attributesOf(t)
-	switch t.DataAtom {
+	e := htmlElement{tag: t.tag, name: t.name}
+	marks := attributesOf(t.tag, &t.attr, &w.scratch)
+	switch t.tag {
 	case atom.Head, atom.Style, atom.Script, atom.Title, atom.Noscript, atom.Template, atom.Svg, atom.Object, atom.Iframe, atom.Textarea, atom.Select:
 		e.skip = true
 	case atom.Body:
@@ -125,7 +129,7 @@ func (w *textWriter) start(t html.Token) {
 		w.breakLine()
 	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Ul, atom.Ol, atom.Dl, atom.Table:
 		w.breakLine()
-		if t.DataAtom != atom.Table {
+		if t.tag != atom.Table {
 			w.blank = true
 		}
 	case atom.Li:
@@ -133,7 +137,7 @@ func (w *textWriter) start(t html.Token) {
 		w.word("-")
 		w.space = true
 	case atom.Td, atom.Th:
-		w.space = w.cur.Len() > 0
+		w.space = len(w.cur) > 0
 	case atom.Pre:
 		w.breakLine()
 		w.pre++
@@ -143,18 +147,18 @@ func (w *textWriter) start(t html.Token) {
 		w.quote++
 		e.quote = true
 	case atom.A:
-		w.link, w.linkAt = marks.href, [2]int{len(w.lines), w.cur.Len()}
+		w.link, w.linkAt = marks.href, [2]int{len(w.lines), len(w.cur)}
 	case atom.Img:
 		if marks.alt != "" {
 			w.text("[" + marks.alt + "]")
 		}
 	default:
-		if isBlock(t.DataAtom) {
+		if isBlock(t.tag) {
 			w.breakLine()
 		}
 	}
 	e.skip = e.skip || marks.hidden
-	e.marked, e.signed = marks.quote && t.DataAtom != atom.Body, marks.signature
+	e.marked, e.signed = marks.quote && t.tag != atom.Body, marks.signature
 	if marks.after {
 		w.breakLine()
 		w.after = true
@@ -258,7 +262,7 @@ func (w *textWriter) endLink() {
 	if w.linkAt[0] == len(w.lines) {
 		from = w.linkAt[1]
 	}
-	shown := strings.TrimSpace(w.cur.String()[min(from, w.cur.Len()):])
+	shown := strings.TrimSpace(string(w.cur[min(from, len(w.cur)):]))
 	trim := func(s string) string {
 		s = strings.TrimPrefix(strings.TrimPrefix(s, "http://"), "https://")
 		return strings.TrimSuffix(strings.TrimPrefix(s, "www."), "/")
@@ -269,43 +273,72 @@ func (w *textWriter) endLink() {
 	w.word(" (" + href + ")")
 }
 
-// text writes the characters of a text node.
+// escaped writes the characters of a text node that may hold escapes. Each is
+// written by itself: that cannot be told from writing them at once.
+func (w *textWriter) escaped(s string) {
+	if w.skip > 0 {
+		return
+	}
+	s = htmlNewlines(s)
+	for s != "" {
+		text, entity, rest := cutEntity(s)
+		w.text(text)
+		switch entity {
+		case "":
+		case "&nbsp;":
+			w.word(" ")
+		case "&zwnj;":
+			w.word("\u200c")
+		case "&amp;":
+			w.word("&")
+		case "&lt;":
+			w.word("<")
+		case "&gt;":
+			w.word(">")
+		case "&quot;":
+			w.word("\"")
+		default:
+			w.text(html.UnescapeString(entity))
+		}
+		s = rest
+	}
+}
+
+// text writes characters.
 func (w *textWriter) text(s string) {
 	if w.skip > 0 {
 		return
 	}
 	if w.pre > 0 {
-		for i, l := range strings.Split(s, "\n") {
+		for i := 0; ; i++ {
+			l, rest, more := strings.Cut(s, "\n")
 			if i > 0 {
 				w.newline()
 			}
 			w.word(l)
+			if !more {
+				return
+			}
+			s = rest
 		}
-		return
 	}
-	for s != "" {
-		r, n := utf8.DecodeRuneInString(s)
-		if isHTMLSpace(r) {
-			w.space = w.space || w.cur.Len() > 0
-			s = s[n:]
+	for i := 0; i < len(s); {
+		if isTagSpace(s[i]) {
+			w.space = w.space || len(w.cur) > 0
+			i++
 			continue
 		}
-		end := strings.IndexFunc(s, isHTMLSpace)
-		if end < 0 {
-			end = len(s)
+		from := i
+		for i < len(s) && !isTagSpace(s[i]) {
+			i++
 		}
-		w.word(s[:end])
-		s = s[end:]
+		w.word(s[from:i])
 	}
-}
-
-func isHTMLSpace(r rune) bool {
-	return r == ' ' || r == '\t' || r == '\n' || r == '\r' || r == '\f'
 }
 
 // word writes a word onto the current line.
 func (w *textWriter) word(s string) {
-	if !isASCII(s) || strings.IndexByte(s, 0) >= 0 {
+	if hasInvisible(s) {
 		s = invisible.Replace(s)
 	}
 	if s == "" {
@@ -313,23 +346,38 @@ func (w *textWriter) word(s string) {
 	}
 	if w.blank {
 		w.blank = false
-		if n := len(w.lines); n > 0 && strings.Trim(w.lines[n-1].text, "> ") != "" {
-			w.emit("")
+		if n := len(w.lines); n > 0 && len(bytes.Trim(w.line(n-1), "> ")) > 0 {
+			w.emit(w.marks(), nil)
 		}
 	}
-	if w.space && w.cur.Len() > 0 {
-		w.cur.WriteByte(' ')
+	if w.space && len(w.cur) > 0 {
+		w.cur = append(w.cur, ' ')
 	}
 	w.space = false
-	if w.cur.Len() == 0 {
+	if len(w.cur) == 0 {
 		w.mark = w.marks()
 	}
-	w.cur.WriteString(s)
+	w.cur = append(w.cur, s...)
 }
 
 // invisible drops characters that only fill the preview of a mail, and makes
 // no-break spaces plain.
 var invisible = strings.NewReplacer("\u00a0", " ", "\u200b", "", "\u034f", "", "\u00ad", "", "\ufeff", "", "\x00", "")
+
+// hasInvisible reports whether s may hold what invisible replaces.
+func hasInvisible(s string) bool {
+	for i := range len(s) {
+		switch s[i] {
+		case 0, 0xc2, 0xcd, 0xef:
+			return true
+		case 0xe2:
+			if i+2 < len(s) && s[i+1] == 0x80 && s[i+2] == 0x8b {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func (w *textWriter) marks() textLine {
 	return textLine{quoted: w.marked > 0, after: w.after, sign: w.signed > 0}
@@ -338,47 +386,60 @@ func (w *textWriter) marks() textLine {
 // breakLine ends the line if anything is on it.
 func (w *textWriter) breakLine() {
 	w.space = false
-	if w.cur.Len() > 0 {
+	if len(w.cur) > 0 {
 		w.newline()
 	}
 }
 
 // newline ends the line, also an empty one.
 func (w *textWriter) newline() {
-	s := strings.TrimRight(w.cur.String(), " \t")
-	if w.cur.Len() == 0 {
+	if len(w.cur) == 0 {
 		w.mark = w.marks()
 	}
-	w.cur.Reset()
+	w.emit(w.mark, bytes.TrimRight(w.cur, " \t"))
+	w.cur = w.cur[:0]
 	w.space = false
-	l := w.mark
-	l.text = w.prefixed(s)
-	w.size += len(l.text) + 1
-	w.lines = append(w.lines, l)
 }
+
+// maxQuoteMarks is how many quotes within each other are marked as such: no
+// person quotes deeper than this.
+const maxQuoteMarks = 20
 
 // emit writes a line of its own.
-func (w *textWriter) emit(s string) {
-	l := w.marks()
-	l.text = w.prefixed(s)
-	w.size += len(l.text) + 1
-	w.lines = append(w.lines, l)
-}
-
-func (w *textWriter) prefixed(s string) string {
-	if w.quote <= 0 {
-		return s
+func (w *textWriter) emit(l textLine, text []byte) {
+	from := len(w.out)
+	for range min(w.quote, maxQuoteMarks) {
+		w.out = append(w.out, "> "...)
 	}
-	// No person quotes deeper than this.
-	return strings.TrimRight(strings.Repeat("> ", min(w.quote, 20))+s, " ")
+	w.out = append(w.out, text...)
+	if w.quote > 0 {
+		for len(w.out) > from && w.out[len(w.out)-1] == ' ' {
+			w.out = w.out[:len(w.out)-1]
+		}
+	}
+	w.size += len(w.out) - from + 1
+	w.lines = append(w.lines, l)
+	w.ends = append(w.ends, len(w.out))
 }
 
-// trimmed returns the lines without empty ones at both ends and without more
-// than two empty ones in a row.
-func (w *textWriter) trimmed() []textLine {
+// line returns the text of a line that was written.
+func (w *textWriter) line(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = w.ends[i-1]
+	}
+	return w.out[from:w.ends[i]]
+}
+
+// finish returns the lines without empty ones at both ends and without more than
+// two empty ones in a row.
+func (w *textWriter) finish() []textLine {
+	all := string(w.out)
 	out := w.lines[:0]
-	empty := 0
-	for _, l := range w.lines {
+	empty, from := 0, 0
+	for i, l := range w.lines {
+		l.text = all[from:w.ends[i]]
+		from = w.ends[i]
 		if l.text == "" {
 			empty++
 			if len(out) == 0 || empty > 2 {
