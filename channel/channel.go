@@ -40,6 +40,10 @@ type Info struct {
 
 	// Exclusive says that Receive must run on one node at a time.
 	Exclusive bool
+	// Fleeting says that the source does not keep for long what is not
+	// acknowledged. While the channel is switched off, Receive then goes on,
+	// and what comes is accepted and ignored as [CauseInactive].
+	Fleeting bool
 	// Mail says that each message has a subject, recipients and threading of
 	// its own, and that signatures, auto replies and bounces make sense.
 	Mail bool
@@ -99,6 +103,24 @@ const (
 type Finder interface {
 	Sender
 	Find(ctx context.Context, out *Outbound) (Receipt, Found, error)
+}
+
+// Windowed is a sender whose network lets a message through only for some time
+// after the customer's last act.
+type Windowed interface {
+	Sender
+	// SendableUntil returns when the conversation with the given key closes
+	// for messages by a person, and whether it closes at all. lastAct is as in
+	// [Outbound]. It does not go to the network.
+	SendableUntil(conversation string, lastAct time.Time) (until time.Time, closes bool)
+}
+
+// Backfiller is a channel that can fetch again what its source still shows.
+type Backfiller interface {
+	Channel
+	// Backfill delivers what happened since then to sink, as [Item].Imported,
+	// with the keys by which it is known if it came before.
+	Backfill(ctx context.Context, since time.Time, sink Sink) error
 }
 
 // Verb names something that a [Doer] does.

@@ -27,10 +27,12 @@ const (
 
 // Item is one thing that happened on a network: a message, news about a
 // message, or a notice for admins. Exactly one of Message, Update, Notice,
-// Probe, Ignored and Quarantined says what it is, with two exceptions: Update
-// beside Message means "an update if its target is known, else a message", and
+// Probe, Ignored and Quarantined says what it is, with three exceptions: Update
+// beside Message means "an update if its target is known, else a message";
 // Quarantined beside Message means that the message is held until a person
-// releases it. If none is set, the item is committed raw and interpreted later.
+// releases it; Ignored beside Message means that it is taken in if its
+// conversation had begun by then, without making a ticket, and is ignored
+// otherwise. If none is set, the item is committed raw and interpreted later.
 type Item struct {
 	// Channel owns the item: its conversations, its replies.
 	Channel ID
@@ -124,6 +126,9 @@ type Message struct {
 	// NoTicket asks for the message to be taken into its conversation without
 	// a ticket being made.
 	NoTicket bool
+	// OwnTicket asks for a ticket although the message was written on our
+	// side (Direction is Out).
+	OwnTicket bool
 
 	Automatic Automatic
 	// Quiet is a reason not to send an automatic reply to this message though
@@ -220,6 +225,8 @@ const (
 	UpdateEdit      UpdateKind = "edit"
 	UpdateRemove    UpdateKind = "remove"
 	UpdateReaction  UpdateKind = "reaction"
+	UpdateHide      UpdateKind = "hide" // hidden from others on the network
+	UpdateUnhide    UpdateKind = "unhide"
 	UpdateComplaint UpdateKind = "complaint" // RFC 5965
 	UpdateEcho      UpdateKind = "echo"      // our own message seen on the network
 )
@@ -227,16 +234,31 @@ const (
 // Update is news about a message that exists already.
 type Update struct {
 	Kind UpdateKind
-	// Tokens and IDs name the message: tokens of ours, then external ids.
+	// Tokens and IDs name the message: tokens of ours, then external ids. For
+	// UpdateDelivered and UpdateRead each id may name another message. What an
+	// UpdateEcho has in IDs is known as the message's own from then on.
 	Tokens []string
 	IDs    []string
 	// Before, if set, means every outgoing message of the conversation up to
 	// that time (a watermark).
 	Conversation string
 	Before       time.Time
-	// Recipients says what happened to whom, for bounces and receipts.
+	// Recipients says what happened to whom, for bounces and receipts; for an
+	// echo it names the recipient or part that was seen.
 	Recipients []RecipientStatus
-	Text       string // the new text of an edit, the reaction
+	// Text is the new text of an edit; the reaction, empty when it is taken
+	// back; of an echo the text that was seen, by which a message of the
+	// conversation whose fate is uncertain is known where there is no token.
+	Text string
+	// From is who did it, for reactions.
+	From Party
+	// Wait is how long after its arrival the news are kept for a message that
+	// is not known yet, or still on its way out, before they count as
+	// unmatched. Zero means that they are not.
+	Wait time.Duration
+	// Item is a key of the item by which the message comes in. If that item is
+	// known and became no message, nothing is waited for.
+	Item Key
 }
 
 // RecipientStatus is what a delivery report says about one recipient.

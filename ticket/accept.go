@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/anteroom/anteroom/channel"
@@ -30,6 +31,11 @@ type arrival struct {
 	released bool
 	// poisoned is set when deciding on the item panicked.
 	poisoned string
+	// inactive says that the channel is off and its source keeps nothing.
+	inactive bool
+	// unsettled are messages on their way out in the update's conversation,
+	// and uncertain those of which nobody knows whether they left.
+	unsettled, uncertain []MessageID
 }
 
 // storedRaw is where an item's bodies were put.
@@ -52,8 +58,8 @@ var _ channel.Sink = (*Desk)(nil)
 // Accept commits items, all or none; see channel.Sink. Nil means durable. A
 // duplicate is a success. It is how channels deliver, and how a host injects.
 //
-// Errors: channel.ErrInactive while the channel is off, an error wrapping
-// channel.ErrRejected for an item that can never be taken (an unknown channel,
+// Errors: channel.ErrInactive while the channel is off, unless it is one that
+// ignores what comes then (Info.Fleeting); an error wrapping channel.ErrRejected for an item that can never be taken (an unknown channel,
 // no key), and any other for a store in trouble, which is temporary.
 func (d *Desk) Accept(ctx context.Context, items ...*channel.Item) error {
 	began := d.now()
@@ -73,6 +79,7 @@ func (d *Desk) arrive(it *channel.Item) (*arrival, error) {
 	if it == nil || len(it.Keys) == 0 {
 		return nil, fmt.Errorf("ticket: accept: item without key: %w", channel.ErrRejected)
 	}
+	a := &arrival{item: it, record: ItemID(newID())}
 	v := d.view()
 	for _, id := range []channel.ID{it.Channel, it.Via} {
 		if id == "" && id != it.Channel {
@@ -82,25 +89,33 @@ func (d *Desk) arrive(it *channel.Item) (*arrival, error) {
 		if !ok {
 			return nil, fmt.Errorf("ticket: accept: no channel %q: %w", id, channel.ErrRejected)
 		}
-		if c.settings.Inactive {
+		switch {
+		case c.settings.Inactive && c.info.Fleeting && !it.Imported:
+			a.inactive = true
+		case c.settings.Inactive:
 			return nil, fmt.Errorf("ticket: accept for %s: %w", id, channel.ErrInactive)
 		}
 	}
 	if it.Raw != nil && it.Raw.Size() > d.cfg.Limits.Body {
 		return nil, fmt.Errorf("ticket: accept: body of %d bytes is over Limits.Body: %w", it.Raw.Size(), channel.ErrRejected)
 	}
-	a := &arrival{item: it, record: ItemID(newID())}
 	d.identify(a)
 	return a, nil
 }
+
+func itemKey(ch channel.ID, k channel.Key) Key { return NewKey("item", string(ch), string(k)) }
 
 // maxEvidence bounds how many tokens and ids of one item are looked up.
 const maxEvidence = 50
 
 // identify prepares what an item is known by, and what of ours it names.
 func (d *Desk) identify(a *arrival) {
+	kind := "item"
+	if a.inactive {
+		kind = "inactive" // so that it can come in later
+	}
 	for _, k := range a.item.Keys {
-		a.dups = append(a.dups, NewKey("item", string(a.item.Channel), string(k)))
+		a.dups = append(a.dups, NewKey(kind, string(a.item.Channel), string(k)))
 	}
 	var tokens []string
 	if up := a.item.Update; up != nil {
@@ -123,7 +138,7 @@ func (d *Desk) identify(a *arrival) {
 // same commit.
 func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, also func(u *unit) error) error {
 	for _, a := range arrivals {
-		if err := d.readWatermark(ctx, a); err != nil {
+		if err := d.readConversation(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -200,7 +215,7 @@ func (d *Desk) intakeRules() intakeRules {
 func (d *Desk) wantArrival(w *Want, a *arrival) {
 	it := a.item
 	w.Keys = append(w.Keys, a.dups...)
-	w.Messages = append(append(w.Messages, a.verified...), a.before...)
+	w.Messages = slices.Concat(w.Messages, a.verified, a.before, a.unsettled, a.uncertain)
 	if a.self != "" {
 		w.Messages = append(w.Messages, a.self)
 	}
@@ -210,6 +225,12 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	if up := it.Update; up != nil {
 		for _, id := range up.IDs[:min(len(up.IDs), maxEvidence)] {
 			w.Keys = append(w.Keys, externalKey(it.Channel, id))
+		}
+		if up.Conversation != "" {
+			w.Keys = append(w.Keys, conversationKey(it.Channel, up.Conversation))
+		}
+		if up.Item != "" {
+			w.Keys = append(w.Keys, itemKey(it.Channel, up.Item))
 		}
 	}
 	m := it.Message
@@ -306,40 +327,4 @@ func unused(arrivals []*arrival, u *unit) (ids []BodyID) {
 		}
 	}
 	return ids
-}
-
-// maxWatermark is how many messages back an update's watermark reaches.
-const maxWatermark = 100
-
-// readWatermark finds the messages that "everything before" means.
-func (d *Desk) readWatermark(ctx context.Context, a *arrival) error {
-	up := a.item.Update
-	if up == nil || up.Before.IsZero() || up.Conversation == "" {
-		return nil
-	}
-	key := conversationKey(a.item.Channel, up.Conversation)
-	snap, err := d.store.Snapshot(ctx, Want{Keys: []Key{key}})
-	if err != nil {
-		return fmt.Errorf("ticket: read conversation: %w", err)
-	}
-	ref, ok := snap.Refs[key]
-	if !ok {
-		return nil
-	}
-	ms, _, err := d.store.Messages(ctx, MessageFilter{Conversation: ConversationID(ref.ID), NewestFirst: true}, Page{Limit: maxWatermark})
-	if err != nil {
-		return fmt.Errorf("ticket: read conversation: %w", err)
-	}
-	a.before = nil
-	for _, m := range ms {
-		// The network's time of a message is before we had its answer.
-		at := m.SentAt
-		if !m.FirstTryAt.IsZero() && m.FirstTryAt.Before(at) {
-			at = m.FirstTryAt
-		}
-		if m.Direction == Out && !m.SentAt.IsZero() && !at.After(up.Before) {
-			a.before = append(a.before, m.ID)
-		}
-	}
-	return nil
 }

@@ -70,6 +70,7 @@ type channelView struct {
 	settings Settings
 	via      channel.ID // ReceivesVia
 	sends    bool
+	window   channel.Windowed // nil if its network has none
 }
 
 // scheme returns the name space of a channel's addresses.

@@ -58,6 +58,10 @@
 // cannot tell the message is uncertain and waits for a person. Nothing is ever
 // sent again blindly.
 //
+// News of a message that come before it, or while it is on its way, are kept
+// until it is known (channel.Update.Wait): whatever their order, it ends in the
+// same state.
+//
 // # Automatic replies
 //
 // They follow RFC 3834: nothing automatic, bulk or of our own is answered, ours

@@ -11,6 +11,9 @@ var (
 	// ErrReceiveOnly says that the conversation's channel cannot send and that
 	// no sending channel was named or is paired with it.
 	ErrReceiveOnly = errors.New("ticket: the channel only receives; name a channel to send by")
+	// ErrWindowClosed says that the network lets no message into the
+	// conversation any more until the customer does something in it.
+	ErrWindowClosed = errors.New("ticket: the conversation is closed for messages until the customer writes again")
 	// ErrInactive says that the channel is switched off.
 	ErrInactive = errors.New("ticket: the channel is switched off")
 	// ErrTooLate says that a message is no longer pending.

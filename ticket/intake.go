@@ -96,10 +96,13 @@ type held struct {
 	Message     *channel.Message `json:"message,omitempty"`
 	Update      *channel.Update  `json:"update,omitempty"`
 	Attachments []Attachment     `json:"attachments,omitempty"`
+	Ignored     channel.Cause    `json:"ignored,omitempty"`
+	Detail      string           `json:"detail,omitempty"`
 }
 
 func (u *unit) hold(a *arrival) []byte {
-	h := held{Keys: a.item.Keys, At: a.item.At, ViaInferred: a.item.ViaInferred, Update: a.item.Update, Attachments: a.raw.attachments}
+	h := held{Keys: a.item.Keys, At: a.item.At, ViaInferred: a.item.ViaInferred, Update: a.item.Update, Attachments: a.raw.attachments,
+		Ignored: a.item.Ignored, Detail: a.item.Detail}
 	if m := a.item.Message; m != nil {
 		c := *m
 		c.Attachments = nil // h.Attachments has them
@@ -129,9 +132,11 @@ func (u *unit) quarantine(a *arrival, cause channel.Cause, detail string) result
 func (u *unit) intake(a *arrival, rules intakeRules) result {
 	it := a.item
 	switch {
+	case a.inactive:
+		return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseInactive}, nil)
 	case it.Quarantined != "" && !a.released:
 		return u.quarantine(a, it.Quarantined, it.Detail)
-	case it.Ignored != "":
+	case it.Ignored != "" && (it.Message == nil || !u.begun(a)):
 		return u.record(a, result{disposition: DisposedIgnored, cause: it.Ignored}, nil)
 	case it.Probe != "":
 		return u.record(a, result{disposition: DisposedApplied, cause: "probe"}, func(i *Item) { i.Detail = "" })
@@ -140,6 +145,9 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 	}
 	if it.Update != nil {
 		if r, ok := u.update(a); ok {
+			return r
+		}
+		if r, ok := u.await(a); ok {
 			return r
 		}
 		if it.Message == nil {
@@ -156,7 +164,7 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 		if it.Message.Direction != channel.Out {
 			return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseOwn, message: own.ID}, nil)
 		}
-		u.apply(own, &channel.Update{Kind: channel.UpdateEcho})
+		u.applyEcho(own, &channel.Update{Kind: channel.UpdateEcho})
 		return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(channel.UpdateEcho), message: own.ID}, nil)
 	}
 	if it.Message.Automatic.Kind == channel.AutomaticBounce && !a.released {
@@ -183,6 +191,22 @@ func (u *unit) notice(a *arrival) result {
 	return u.record(a, result{disposition: DisposedNotice}, func(i *Item) {
 		i.Raw, i.Finding = u.keepRaw(a), a.item.Notice.Finding
 	})
+}
+
+// begun reports whether the conversation of a message that the channel would
+// ignore had begun when it was written: by the network's account, so that what
+// comes out of order ends alike.
+func (u *unit) begun(a *arrival) bool {
+	m := a.item.Message
+	if m.Conversation == "" {
+		return false
+	}
+	ref, ok := u.snap.Refs[conversationKey(a.item.Channel, m.Conversation)]
+	if !ok {
+		return false
+	}
+	c := u.snap.Conversations[ConversationID(ref.ID)]
+	return c != nil && (a.item.At.IsZero() || !c.Since.After(a.item.At))
 }
 
 func (u *unit) waitForInterpretation(a *arrival) result {
@@ -259,6 +283,12 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 	if tk != nil {
 		msg.Ticket = tk.ID
 	}
+	if conv.Since.IsZero() || msg.At.Before(conv.Since) {
+		conv.Since = msg.At
+	}
+	if !out && !msg.Automatic.Is() && msg.At.After(conv.LastActAt) {
+		conv.LastActAt = msg.At
+	}
 	u.join(conv, m, msg, rules)
 	u.remember(a, conv, msg, rules)
 
@@ -310,6 +340,9 @@ func (u *unit) incoming(a *arrival, conv *Conversation, contact ContactID, rules
 	}
 	if m.Direction == channel.Out {
 		msg.Direction, msg.State, msg.SentAt, msg.Contact = Out, StateSent, msg.At, ""
+		if m.Conversation != "" && len(m.To) == 1 { // a chat, of which receipts may come
+			msg.Deliveries = []channel.Delivery{{Recipient: m.To[0].Address, State: channel.DeliverySent, ExternalID: m.ExternalID}}
+		}
 	}
 	if msg.NewText == msg.Text {
 		msg.NewText = ""

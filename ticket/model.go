@@ -88,9 +88,14 @@ type Conversation struct {
 	// that a person wrote.
 	LastIncoming   MessageID `json:"last_incoming,omitempty"`
 	LastCustomerAt time.Time `json:"last_customer_at,omitzero"`
-	CreatedAt      time.Time `json:"created_at"`
-	UpdatedAt      time.Time `json:"updated_at"`
-	Revision       int64     `json:"-"`
+	// Since is when its earliest message was written, and LastActAt when the
+	// customer last did something in it (wrote, or reacted), both by the
+	// network's account.
+	Since     time.Time `json:"since,omitzero"`
+	LastActAt time.Time `json:"last_act_at,omitzero"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Revision  int64     `json:"-"`
 }
 
 // Assignment says whose work something is.
@@ -252,6 +257,12 @@ type Message struct {
 	// ExternalIDs are the network's ids of the message, the best first.
 	ExternalIDs []string `json:"external_ids,omitempty"`
 	ThreadID    string   `json:"thread_id,omitempty"`
+	// Reactions are those of people to the message.
+	Reactions []Reaction `json:"reactions,omitempty"`
+	// Hidden says that the message is hidden from others on its network.
+	Hidden bool `json:"hidden,omitempty"`
+	// EditedAt is when it was last changed on the network, by its account.
+	EditedAt time.Time `json:"edited_at,omitzero"`
 
 	// What follows is set on outgoing messages.
 	State       OutState             `json:"state"`
@@ -260,6 +271,7 @@ type Message struct {
 	Auto        channel.AutomaticOut `json:"auto,omitempty"`
 	Signature   channel.Signature    `json:"signature,omitzero"`
 	References  []string             `json:"references,omitempty"`
+	How         channel.How          `json:"how,omitempty"`    // in which of the channel's ways it leaves
 	System      bool                 `json:"system,omitempty"` // leaves by Config.System
 	Work        WorkID               `json:"work,omitempty"`   // its send, while there is one
 	NotBefore   time.Time            `json:"not_before,omitzero"`
@@ -281,6 +293,13 @@ type Message struct {
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	Revision  int64     `json:"-"`
+}
+
+// Reaction is what somebody thinks of a message.
+type Reaction struct {
+	By   string `json:"by,omitempty"` // an address
+	Text string `json:"text"`         // "love"; empty when it was taken back
+	At   int64  `json:"at,omitempty"` // Unix milliseconds, by the network's account
 }
 
 // Attachment is a file of a message. Its bytes are a window into the message's
@@ -376,6 +395,7 @@ const (
 	EventMessageState    EventType = "message.state"   // data.state
 	EventMessageEdited   EventType = "message.edited"
 	EventMessageRedacted EventType = "message.redacted"
+	EventMessageReaction EventType = "message.reaction"
 	EventMessageAction   EventType = "message.action" // data.verb
 	EventNoteAdded       EventType = "note.added"
 	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason

@@ -53,7 +53,8 @@ func (d *Desk) Refresh(ctx context.Context) error {
 	open := slices.Collect(maps.Values(d.channels))
 	for id, o := range d.channels {
 		_, sends := o.ch.(channel.Sender)
-		v.channels[id] = &channelView{info: o.info(), settings: o.saved.Settings, via: o.saved.ReceivesVia, sends: sends}
+		window, _ := o.ch.(channel.Windowed)
+		v.channels[id] = &channelView{info: o.info(), settings: o.saved.Settings, via: o.saved.ReceivesVia, sends: sends, window: window}
 	}
 	d.mu.Unlock()
 	// What a channel delivers at once must find the channel known.

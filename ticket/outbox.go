@@ -32,6 +32,9 @@ type Draft struct {
 	// Via names the channel to send by; empty means the conversation's, or the
 	// account paired with it.
 	Via channel.ID
+	// How is the way to answer where the channel has several: a public comment
+	// by another comment, or by a private message.
+	How channel.How
 	// Key makes the call repeatable: the same key again, on the same
 	// conversation, gives the same message. Empty: every call is a new one.
 	Key string
@@ -132,7 +135,7 @@ func (v *deskView) replyChannel(c *Conversation, named channel.ID) (channel.ID, 
 // Reply answers on a ticket. The message is pending until its undo window ends.
 //
 // Errors: ErrNotFound, ErrReceiveOnly, ErrInactive, ErrNoRecipient,
-// *channel.FieldError.
+// ErrWindowClosed, *channel.FieldError.
 func (d *Desk) Reply(ctx context.Context, id TicketID, draft Draft) (*Message, error) {
 	return d.reply(ctx, func() Want { return Want{Tickets: []TicketID{id}} }, func(u *unit) (*Conversation, *Ticket, error) {
 		t := u.snap.Tickets[id]
@@ -220,6 +223,21 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 
 func requestKey(c ConversationID, key string) Key { return NewKey("request", string(c), key) }
 
+// SendableUntil returns when a conversation closes for messages by a person, as
+// its network has it, and whether it closes at all. Error: ErrNotFound.
+func (d *Desk) SendableUntil(ctx context.Context, id ConversationID) (until time.Time, closes bool, err error) {
+	c, err := d.Conversation(ctx, id)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	cv := d.view().channels[c.Channel]
+	if cv == nil || cv.window == nil {
+		return time.Time{}, false, nil
+	}
+	until, closes = cv.window.SendableUntil(c.Key, c.LastActAt)
+	return until, closes, nil
+}
+
 func (d *Desk) checkDraft(draft Draft) error {
 	if _, ok := d.view().agents[draft.By]; !ok {
 		return badField("agent", "there is no agent %q", draft.By)
@@ -232,6 +250,11 @@ func (d *Desk) checkDraft(draft Draft) error {
 	}
 	if len(draft.Key) > maxNameLength {
 		return badField("key", "must have at most %d bytes", maxNameLength)
+	}
+	switch draft.How {
+	case "", channel.Public, channel.Private:
+	default:
+		return badField("how", "must be %q or %q", channel.Public, channel.Private)
 	}
 	if len(draft.Attachments) > d.cfg.Limits.Attachments {
 		return badField("attachments", "must be at most %d", d.cfg.Limits.Attachments)
@@ -334,7 +357,10 @@ func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, 
 	m := &Message{
 		ID: MessageID(newID()), Conversation: c.ID, Channel: by, Direction: Out, Agent: draft.By,
 		To: draft.To, Cc: draft.Cc, Bcc: draft.Bcc, Text: draft.Text, HTML: draft.HTML, CreatedAt: u.now, At: u.now,
-		References: c.References, From: channel.Party{Name: cv.info.Name, Address: cv.info.Address},
+		References: c.References, From: channel.Party{Name: cv.info.Name, Address: cv.info.Address}, How: draft.How,
+	}
+	if c.Key != "" && last != nil && len(last.ExternalIDs) > 0 {
+		m.References = last.ExternalIDs[:1]
 	}
 	if t != nil {
 		m.Ticket = t.ID
@@ -366,6 +392,11 @@ func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, 
 		m.Attachments = append(m.Attachments, f)
 	}
 	m.NotBefore = d.sendTime(u.now, draft.SendAt, draft.Undo, cv.settings)
+	if cv.window != nil && by == c.Channel {
+		if until, closes := cv.window.SendableUntil(c.Key, c.LastActAt); closes && m.NotBefore.After(until) {
+			return nil, fmt.Errorf("conversation %q: %w", c.ID, ErrWindowClosed)
+		}
+	}
 	m.Search = searchText(m, d.cfg.Limits.Search)
 	u.enqueue(m)
 	u.editConversation(c).MessageCount++

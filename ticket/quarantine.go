@@ -98,7 +98,7 @@ func (d *Desk) heldItem(ctx context.Context, rec *Item) (*channel.Item, error) {
 		}
 	}
 	it := &channel.Item{Channel: rec.Channel, Via: rec.Via, ViaInferred: h.ViaInferred, Keys: h.Keys, At: h.At, Imported: rec.Imported,
-		Message: h.Message, Update: h.Update}
+		Message: h.Message, Update: h.Update, Ignored: h.Ignored, Detail: h.Detail}
 	if !rec.Raw.IsZero() {
 		raw, err := d.body(ctx, rec.Raw)
 		if err != nil {

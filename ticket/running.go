@@ -76,7 +76,14 @@ func (d *Desk) startOrStop(o *opened) {
 	if d.run == nil || d.run.ctx.Err() != nil || o.ch == nil {
 		return
 	}
-	if o.saved.Settings.Inactive {
+	off := o.saved.Settings.Inactive
+	if off && o.ch.Info().Fleeting {
+		// It goes on receiving, to ignore what comes.
+		if o.sending != nil {
+			o.sending()
+			o.sending = nil
+		}
+	} else if off {
 		o.stop()
 		if o.replaces != nil {
 			o.replaces.stop()
@@ -109,7 +116,7 @@ func (d *Desk) startOrStop(o *opened) {
 	}
 	_, sends := o.ch.(channel.Sender)
 	_, interprets := o.ch.(channel.Interpreter)
-	if (sends || interprets) && o.sending == nil {
+	if (sends || interprets) && o.sending == nil && !off {
 		var ctx context.Context
 		ctx, o.sending = context.WithCancel(d.run.ctx)
 		d.run.wg.Go(func() { d.workLane(ctx, string(id)) })

@@ -148,6 +148,9 @@ func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.Sen
 			if r.ThreadID != "" {
 				wt.Keys = append(wt.Keys, threadKey(a.msg.Channel, r.ThreadID))
 			}
+			if r.Address != "" {
+				wt.Keys = append(wt.Keys, contactKey(d.view().scheme(a.msg.Channel), r.Address))
+			}
 			return wt
 		}, func(u *unit) error {
 			m := u.snap.Messages[w.Message]
@@ -156,8 +159,10 @@ func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.Sen
 				return ErrConflict
 			}
 			u.settled(m, &w, r, se, d.cfg.Timing)
+			u.claimIDs(m, r, d.ring.mint(tokenOfMessage, string(m.ID)))
 			if c := u.snap.Conversations[m.Conversation]; c != nil && se == nil {
-				u.sentInto(c, m, r, d.ring.mint(tokenOfMessage, string(m.ID)))
+				u.sentInto(c, m, r)
+				u.learnAddress(c, d.view().scheme(m.Channel), r.Address)
 			}
 			state = m.State
 			return nil
@@ -277,6 +282,9 @@ func mergeDeliveries(m *Message, ds []channel.Delivery) {
 			if d.Detail != "" {
 				old.Detail = clean(d.Detail, 300)
 			}
+			if d.ExternalID != "" {
+				old.ExternalID = d.ExternalID
+			}
 			if advances(old.State, d.State) {
 				old.State = d.State
 			}
@@ -288,22 +296,42 @@ func mergeDeliveries(m *Message, ds []channel.Delivery) {
 	}
 }
 
-// sentInto notes in the conversation what the network calls the message, so
-// that later mails refer to it and answers to it find the conversation. An id
-// that is our token needs no key.
-func (u *unit) sentInto(c *Conversation, m *Message, r channel.Receipt, token string) {
-	if len(r.ExternalIDs) > 0 {
-		u.editConversation(c).References = appendReference(c.References, r.ExternalIDs[0])
-	}
+// claimIDs makes the message known by the network's ids of it, be it that only a
+// part of it left. An id that is our token needs no key.
+func (u *unit) claimIDs(m *Message, r channel.Receipt, token string) {
 	for _, id := range r.ExternalIDs {
-		if !strings.HasPrefix(id, token+"@") {
+		if id != "" && !strings.HasPrefix(id, token+"@") {
 			u.claim(externalKey(m.Channel, id), RefMessage, string(m.ID))
 		}
+	}
+}
+
+// sentInto notes in the conversation what the network calls the message, so
+// that later mails refer to it and answers to it find the conversation.
+func (u *unit) sentInto(c *Conversation, m *Message, r channel.Receipt) {
+	if len(r.ExternalIDs) > 0 {
+		u.editConversation(c).References = appendReference(c.References, r.ExternalIDs[0])
 	}
 	if r.ThreadID != "" && c.ThreadID == "" && c.Channel == m.Channel {
 		u.editConversation(c).ThreadID = r.ThreadID
 		u.claim(threadKey(m.Channel, r.ThreadID), RefConversation, string(c.ID))
 	}
+}
+
+// learnAddress gives the conversation's contact one more address, unless that
+// is somebody else's.
+func (u *unit) learnAddress(c *Conversation, scheme, address string) {
+	contact := u.snap.Contacts[c.Contact]
+	if address == "" || contact == nil {
+		return
+	}
+	key := contactKey(scheme, address)
+	if _, known := u.snap.Refs[key]; known {
+		return
+	}
+	u.claim(key, RefContact, string(contact.ID))
+	contact.Identities = append(contact.Identities, Identity{Scheme: scheme, Address: address})
+	u.editContact(contact)
 }
 
 // outbound returns the message as channels send it.
@@ -313,6 +341,7 @@ func (d *Desk) outbound(ctx context.Context, m *Message, attempt int) (*channel.
 		From: m.From, ReplyTo: m.ReplyTo, To: m.To, Cc: m.Cc, Bcc: m.Bcc,
 		Subject: m.Subject, Text: m.Text, HTML: m.HTML, Signature: m.Signature,
 		Token: d.ring.mint(tokenOfMessage, string(m.ID)), References: m.References, Automatic: m.Auto, Date: m.CreatedAt, Attempt: attempt,
+		How: m.How,
 	}
 	for _, del := range m.Deliveries {
 		if del.State != channel.DeliveryPending {
@@ -324,7 +353,7 @@ func (d *Desk) outbound(ctx context.Context, m *Message, attempt int) (*channel.
 		return nil, fmt.Errorf("ticket: read conversation: %w", err)
 	}
 	if c := snap.Conversations[m.Conversation]; c != nil {
-		out.Conversation = c.Key
+		out.Conversation, out.LastAct = c.Key, c.LastActAt
 	}
 	for _, a := range m.Attachments {
 		body, err := d.body(ctx, a.Body)

@@ -11,11 +11,11 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 		old = nil
 	}
 	if old == nil {
-		if a.item.Message.NoTicket {
+		if a.item.Message.NoTicket || a.item.Ignored != "" {
 			why.add("ticket", "none", "the channel's rules make no ticket of it")
 			return nil
 		}
-		if msg.Direction == Out {
+		if msg.Direction == Out && !a.item.Message.OwnTicket {
 			why.add("ticket", "none", "written on our side, outside this system")
 			return nil
 		}
@@ -26,7 +26,7 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 		return u.newTicket(a, conv, msg, s, "", why)
 	}
 	c := ReturnCase{
-		Status: old.Status, Automatic: msg.Automatic.Is(), Imported: a.item.Imported, Outbound: msg.Direction == Out,
+		Status: old.Status, Automatic: msg.Automatic.Is(), Imported: a.item.Imported, Outbound: msg.Direction == Out && !a.item.Message.OwnTicket,
 		SubjectChanged: a.item.Message.Subject != "" && baseSubject(a.item.Message.Subject) != baseSubject(old.Subject),
 	}
 	switch old.Status {
@@ -37,7 +37,7 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 	}
 	action := rules.ret.Decide(c)
 	why.add("return", string(action), "ticket #"+itoa(old.Number)+" is "+string(old.Status))
-	if action == FollowUp && a.item.Message.NoTicket {
+	if action == FollowUp && (a.item.Message.NoTicket || a.item.Ignored != "") {
 		why.add("ticket", "none", "the channel's rules make no ticket of it")
 		conv.Ticket = ""
 		return nil
@@ -63,9 +63,16 @@ func (u *unit) ticketFor(a *arrival, conv *Conversation, msg *Message, s Setting
 	return old
 }
 
+// subjectOfText is how many code points of a chat's first message stand for a
+// ticket's subject.
+const subjectOfText = 80
+
 // newTicket opens a ticket on a conversation and puts it in its queue.
 func (u *unit) newTicket(a *arrival, conv *Conversation, msg *Message, s Settings, followUp TicketID, why *trace) *Ticket {
 	subject := clean(msg.Subject, 400)
+	if subject == "" && conv.Key != "" {
+		subject = clean(msg.Text, subjectOfText) // a chat has none
+	}
 	t := &Ticket{
 		ID: TicketID(newID()), Subject: subject, Status: Open, Priority: Normal, Channel: conv.Channel,
 		Conversation: conv.ID, Conversations: []ConversationID{conv.ID}, Contact: conv.Contact, FollowUpOf: followUp,

@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -11,35 +12,44 @@ import (
 // known, or the news are not about somebody it was sent to.
 func (u *unit) update(a *arrival) (result, bool) {
 	up := a.item.Update
-	if r, ok := u.applyWatermark(a); ok {
-		return r, true
+	receipt := up.Kind == channel.UpdateDelivered || up.Kind == channel.UpdateRead
+	if receipt && up.Wait > 0 && u.onItsWay(a) {
+		return u.await(a) // it may be about that one too
+	}
+	// What is recorded is the newest that a watermark changed, or the first
+	// that is named. Receipts are about all that they name.
+	var hit *Message
+	for _, id := range a.before {
+		if m := u.snap.Messages[id]; m != nil && u.apply(m, a) && hit == nil {
+			hit = m
+		}
 	}
 	for _, m := range u.targets(a) {
-		if !u.apply(m, up) {
-			continue
+		if hit != nil && !receipt {
+			break
 		}
-		return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(up.Kind), message: m.ID}, func(i *Item) {
-			i.Raw = u.keepRaw(a)
-		}), true
-	}
-	return result{}, false
-}
-
-// applyWatermark applies an update to everything up to a time. It is recorded
-// with the newest message that it changed.
-func (u *unit) applyWatermark(a *arrival) (result, bool) {
-	var newest *Message
-	for _, id := range a.before {
-		if m := u.snap.Messages[id]; m != nil && u.apply(m, a.item.Update) && newest == nil {
-			newest = m
+		if u.apply(m, a) && hit == nil {
+			hit = m
 		}
 	}
-	if newest == nil {
+	if hit == nil {
 		return result{}, false
 	}
-	return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(a.item.Update.Kind), message: newest.ID}, func(i *Item) {
+	u.acted(a, hit)
+	return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(up.Kind), message: hit.ID}, func(i *Item) {
 		i.Raw = u.keepRaw(a)
 	}), true
+}
+
+// acted notes in the conversation that the customer did something.
+func (u *unit) acted(a *arrival, m *Message) {
+	up := a.item.Update
+	if up.Kind != channel.UpdateReaction || up.Conversation == "" || up.Text == "" || a.item.At.IsZero() {
+		return
+	}
+	if c := u.snap.Conversations[m.Conversation]; c != nil && a.item.At.After(c.LastActAt) {
+		u.editConversation(c).LastActAt = a.item.At
+	}
 }
 
 // targets are the messages that an update names, best evidence first.
@@ -58,27 +68,40 @@ func (u *unit) targets(a *arrival) []*Message {
 			add(u.snap.Messages[MessageID(ref.ID)])
 		}
 	}
+	if len(out) == 0 && a.item.Update.Kind == channel.UpdateEcho {
+		for _, id := range a.uncertain {
+			if m := u.snap.Messages[id]; m != nil && m.State == StateUncertain && sameText(m, a.item.Update.Text) {
+				add(m)
+			}
+		}
+		out = out[:min(len(out), 1)]
+	}
 	return out
 }
 
 // apply changes the message as the update says. It reports false when the
 // update does not fit the message: a bounce for somebody it was never sent to
 // is somebody else's, or forged.
-func (u *unit) apply(m *Message, up *channel.Update) bool {
+func (u *unit) apply(m *Message, a *arrival) bool {
+	up, at := a.item.Update, a.item.At
 	switch up.Kind {
 	case channel.UpdateBounce, channel.UpdateDelayed, channel.UpdateDelivered, channel.UpdateRead, channel.UpdateComplaint:
 		if m.Direction != Out {
 			return false
 		}
 		return u.applyReport(m, up)
-	case channel.UpdateEdit, channel.UpdateRemove, channel.UpdateReaction:
+	case channel.UpdateEdit, channel.UpdateRemove, channel.UpdateReaction, channel.UpdateHide, channel.UpdateUnhide:
 		if !m.RedactedAt.IsZero() {
 			return true // what was deleted here stays so
 		}
 	}
 	switch up.Kind {
 	case channel.UpdateEdit:
+		if !m.EditedAt.IsZero() && at.Before(m.EditedAt) {
+			return true // a later one came before
+		}
 		u.editMessage(m)
+		m.EditedAt = at
 		m.Text, m.NewText = up.Text, ""
 		m.Search = searchText(m, len(up.Text)+1024)
 		u.event(Event{Type: EventMessageEdited, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID})
@@ -86,15 +109,84 @@ func (u *unit) apply(m *Message, up *channel.Update) bool {
 	case channel.UpdateRemove:
 		u.redact(m, Actor{Kind: ActorCustomer})
 		return true
-	case channel.UpdateEcho, channel.UpdateReaction:
+	case channel.UpdateReaction:
 		u.editMessage(m)
-		if up.Kind == channel.UpdateEcho && m.Direction == Out && (m.State == StateUncertain || m.State == StateSending) {
-			u.setState(m, StateSent, "seen on the network")
-			m.SentAt = u.now
+		if m.react(Reaction{By: up.From.Address, Text: clean(up.Text, 100), At: at.UnixMilli()}) {
+			u.event(Event{Type: EventMessageReaction, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel})
 		}
 		return true
+	case channel.UpdateHide, channel.UpdateUnhide:
+		u.editMessage(m)
+		m.Hidden = up.Kind == channel.UpdateHide
+		u.event(Event{Type: EventMessageEdited, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel,
+			Data: map[string]string{"hidden": strconv.FormatBool(m.Hidden)}})
+		return true
+	case channel.UpdateEcho:
+		return u.applyEcho(m, up)
 	}
 	return false
+}
+
+// maxReactions is how many people's reactions to one message are kept.
+const maxReactions = 100
+
+// react keeps somebody's latest reaction. It reports whether it is news.
+func (m *Message) react(r Reaction) bool {
+	for i := range m.Reactions {
+		if old := &m.Reactions[i]; old.By == r.By {
+			if r.At < old.At || *old == r {
+				return false
+			}
+			*old = r
+			return true
+		}
+	}
+	if len(m.Reactions) >= maxReactions {
+		return false
+	}
+	m.Reactions = append(m.Reactions, r)
+	return true
+}
+
+// applyEcho notes that a message of ours was seen on the network, and what it is
+// called there.
+func (u *unit) applyEcho(m *Message, up *channel.Update) bool {
+	if m.Direction != Out {
+		return false
+	}
+	u.editMessage(m)
+	part := ""
+	if len(up.Recipients) > 0 {
+		part = up.Recipients[0].Address
+	}
+	for i := range m.Deliveries {
+		del := &m.Deliveries[i]
+		if part != "" && addressKey(del.Recipient) != addressKey(part) || part == "" && len(m.Deliveries) != 1 {
+			continue
+		}
+		if len(up.IDs) > 0 && del.ExternalID == "" {
+			del.ExternalID = up.IDs[0]
+		}
+		if advances(del.State, channel.DeliverySent) {
+			del.State = channel.DeliverySent
+		}
+	}
+	for _, id := range up.IDs {
+		if id != "" && !slices.Contains(m.ExternalIDs, id) && len(m.ExternalIDs) < maxEvidence {
+			m.ExternalIDs = append(m.ExternalIDs, id)
+			u.claim(externalKey(m.Channel, id), RefMessage, string(m.ID))
+		}
+	}
+	if m.State != StateUncertain && m.State != StateSending {
+		return true
+	}
+	if len(m.Deliveries) > 1 && anyPending(m) {
+		return true // only a part of it was seen
+	}
+	u.advancePending(m, channel.DeliverySent)
+	u.setState(m, deriveState(m.Deliveries, StateSent), "seen on the network")
+	m.SentAt = u.now
+	return true
 }
 
 // applyReport applies what a delivery report says of each recipient.
@@ -108,7 +200,7 @@ func (u *unit) applyReport(m *Message, up *channel.Update) bool {
 	for i := range m.Deliveries {
 		del := &m.Deliveries[i]
 		st, found := statusFor(up.Recipients, del.Recipient)
-		if !found && len(up.Recipients) > 0 || !found && len(m.Deliveries) != 1 {
+		if !found && len(up.Recipients) > 0 || !found && len(m.Deliveries) != 1 && !covers(up, del) {
 			continue
 		}
 		touched = true
@@ -140,6 +232,12 @@ func (u *unit) applyReport(m *Message, up *channel.Update) bool {
 			Actor: Actor{Kind: ActorSystem}, Data: map[string]string{"state": string(m.State), "news": string(up.Kind)}})
 	}
 	return true
+}
+
+// covers reports whether a receipt without recipients is about a delivery: it
+// names its id, or everything up to a time.
+func covers(up *channel.Update, del *channel.Delivery) bool {
+	return !up.Before.IsZero() || del.ExternalID != "" && slices.Contains(up.IDs, del.ExternalID)
 }
 
 func statusFor(list []channel.RecipientStatus, address string) (channel.RecipientStatus, bool) {

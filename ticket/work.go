@@ -202,6 +202,13 @@ func (d *Desk) interpret(ctx context.Context, w *Work) error {
 		_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, done)
 		return err
 	}
+	it, err := d.heldItem(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if it.Update != nil { // understood, and kept for its message
+		return d.take(ctx, []*arrival{d.revive(it, rec, false)}, d.now(), done)
+	}
 	d.mu.Lock()
 	o := d.channels[rec.Channel]
 	d.mu.Unlock()
@@ -211,10 +218,6 @@ func (d *Desk) interpret(ctx context.Context, w *Work) error {
 	in, ok := o.ch.(channel.Interpreter)
 	if !ok {
 		return fmt.Errorf("ticket: channel %s interprets nothing", rec.Channel)
-	}
-	it, err := d.heldItem(ctx, rec)
-	if err != nil {
-		return err
 	}
 	if w.Attempts >= maxAttempts {
 		it.Quarantined, it.Detail = channel.CausePoison, "could not be interpreted: "+w.LastError

@@ -197,3 +197,28 @@ func (s *server) checkChannel(w http.ResponseWriter, r *http.Request) error {
 	}
 	return answer(w, http.StatusOK, map[string]any{"findings": list(findings)})
 }
+
+// backfillChannel fetches again what the channel's source still shows.
+func (s *server) backfillChannel(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Since string `json:"since"`
+	}
+	id := channel.ID(r.PathValue("id"))
+	if _, err := s.desk.Channel(r.Context(), id); err != nil {
+		return err
+	}
+	if err := decode(r, &in); err != nil {
+		return err
+	}
+	since, err := parseTime("since", in.Since)
+	if err != nil {
+		return err
+	}
+	if since.IsZero() {
+		return badField("since", "must be a time in RFC 3339")
+	}
+	if err := s.desk.Backfill(r.Context(), id, since); err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, map[string]any{"result": "done"})
+}

@@ -117,6 +117,13 @@ func (s *server) getConversation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	until, closes, err := s.desk.SendableUntil(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if closes {
+		shown[0].SendableUntil = stamp(until)
+	}
 	shown[0].Messages, shown[0].More = showMessages(messages), next != ""
 	return answer(w, http.StatusOK, shown[0])
 }

@@ -43,7 +43,8 @@ func (in replyIn) draft(r *http.Request) (ticket.Draft, error) {
 	if err != nil {
 		return d, err
 	}
-	d = ticket.Draft{By: by, Text: in.Text, HTML: in.HTML, ReplyAll: in.ReplyAll, Subject: in.Subject, Via: channel.ID(in.Via), Key: in.Key}
+	d = ticket.Draft{By: by, Text: in.Text, HTML: in.HTML, ReplyAll: in.ReplyAll, Subject: in.Subject, Via: channel.ID(in.Via),
+		How: channel.How(in.How), Key: in.Key}
 	for _, f := range []struct {
 		field string
 		in    []partyJSON
@@ -65,11 +66,6 @@ func (in replyIn) draft(r *http.Request) (ticket.Draft, error) {
 	}
 	if strings.ContainsFunc(in.Key, func(c rune) bool { return c < 0x20 || c == 0x7f }) {
 		return d, badField("key", "must be one line")
-	}
-	switch in.How {
-	case "", "public", "private":
-	default:
-		return d, badField("how", `must be "public" or "private"`)
 	}
 	d.Attachments, err = readFiles(in.Attachments)
 	return d, err

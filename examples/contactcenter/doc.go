@@ -32,7 +32,7 @@
 //	GET  /healthz
 //	GET  /api/channels             POST /api/channels
 //	GET, PATCH, DELETE /api/channels/{id}
-//	POST /api/channels/{id}/check
+//	POST /api/channels/{id}/check, /backfill
 //	GET  /api/queues               PUT  /api/queues/{id}
 //	GET  /api/agents               PUT  /api/agents/{id}, /api/agents/{id}/presence
 //	GET  /api/tickets              ?queue= status= assignee= channel= contact= q=

@@ -85,6 +85,8 @@ func classify(err error) *apiError {
 		return is(http.StatusConflict, "not_able", "")
 	case errors.Is(err, ticket.ErrNoRecipient):
 		return is(http.StatusBadRequest, "invalid", "to")
+	case errors.Is(err, ticket.ErrWindowClosed):
+		return is(http.StatusConflict, "window_closed", "")
 	case errors.Is(err, ticket.ErrState):
 		return is(http.StatusConflict, "state", "")
 	case errors.Is(err, context.Canceled):

@@ -95,6 +95,7 @@ func (s *server) routes() []route {
 		api("PATCH", "/channels/{id}", s.patchChannel),
 		api("DELETE", "/channels/{id}", s.deleteChannel),
 		api("POST", "/channels/{id}/check", s.checkChannel),
+		api("POST", "/channels/{id}/backfill", s.backfillChannel),
 
 		api("GET", "/queues", s.getQueues),
 		api("PUT", "/queues/{id}", s.putQueue),

@@ -43,6 +43,7 @@ func cloneConversation(v *ticket.Conversation) *ticket.Conversation {
 	c.References = cloneSlice(v.References)
 	c.WaitingSince, c.QueuedAt = cloneTime(v.WaitingSince), cloneTime(v.QueuedAt)
 	c.LastCustomerAt = cloneTime(v.LastCustomerAt)
+	c.Since, c.LastActAt = cloneTime(v.Since), cloneTime(v.LastActAt)
 	c.CreatedAt = cloneTime(v.CreatedAt)
 	c.UpdatedAt = cloneTime(v.UpdatedAt)
 	return &c
@@ -80,6 +81,8 @@ func cloneMessage(v *ticket.Message) *ticket.Message {
 	c.Defects = cloneSlice(v.Defects)
 	c.ExternalIDs = cloneSlice(v.ExternalIDs)
 	c.Deliveries = cloneSlice(v.Deliveries)
+	c.Reactions = cloneSlice(v.Reactions)
+	c.EditedAt = cloneTime(v.EditedAt)
 	c.References = cloneSlice(v.References)
 	c.NotBefore = cloneTime(v.NotBefore)
 	c.SentAt, c.FirstTryAt = cloneTime(v.SentAt), cloneTime(v.FirstTryAt)

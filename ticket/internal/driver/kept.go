@@ -56,7 +56,7 @@ func ContactDoc(v *ticket.Contact) (string, error) {
 // microsecond. v is left as it is.
 func ConversationDoc(v *ticket.Conversation) (string, error) {
 	c := *v
-	utc(&c.WaitingSince, &c.QueuedAt, &c.LastCustomerAt, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.WaitingSince, &c.QueuedAt, &c.LastCustomerAt, &c.Since, &c.LastActAt, &c.CreatedAt, &c.UpdatedAt)
 	return Encode(&c)
 }
 
@@ -72,7 +72,7 @@ func TicketDoc(v *ticket.Ticket) (string, error) {
 // microsecond. v is left as it is.
 func MessageDoc(v *ticket.Message) (string, error) {
 	c := *v
-	utc(&c.NotBefore, &c.FirstTryAt, &c.SentAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.NotBefore, &c.FirstTryAt, &c.SentAt, &c.EditedAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
 	return Encode(&c)
 }
 
