@@ -2,20 +2,31 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"path/filepath"
 	"strings"
+
+	"modernc.org/sqlite"
 )
 
-// conn is one connection with its prepared statements. It is used by one
-// goroutine at a time.
+// conn is one connection with its prepared statements, used by one goroutine at a
+// time. It speaks to the driver itself: half of what a point read costs through
+// database/sql is database/sql, whose pool and locks nothing here needs.
 type conn struct {
-	c     *sql.Conn
-	stmts map[string]*sql.Stmt
+	c     driver.Conn
+	stmts map[string]stmt
+	args  []driver.NamedValue // of the statement that runs
+}
+
+// stmt is what the driver's statements can do.
+type stmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
 }
 
 // maxStatements bounds the prepared statements of a connection. There are fewer
@@ -41,51 +52,37 @@ func dsn(o options, readOnly bool) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{"_pragma": pragmas}.Encode()
 }
 
-func openPool(o options, n int, readOnly bool) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn(o, readOnly))
+// openConn opens a connection, and asserts that it has the settings on which
+// durability rests.
+func openConn(ctx context.Context, o options, readOnly bool) (*conn, error) {
+	connector, err := sqlite.NewConnector(dsn(o, readOnly))
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(n)
-	db.SetMaxIdleConns(n)
-	return db, nil
-}
-
-// openConn takes a connection from the pool for good, and asserts that it has
-// the settings on which durability rests.
-func openConn(ctx context.Context, db *sql.DB, o options) (*conn, error) {
-	sc, err := db.Conn(ctx)
+	dc, err := connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{c: sc, stmts: map[string]*sql.Stmt{}}
+	c := &conn{c: dc, stmts: map[string]stmt{}}
 	for _, want := range []struct{ pragma, value string }{
 		{"journal_mode", "wal"}, {"synchronous", "2"}, {"busy_timeout", fmt.Sprint(o.busy.Milliseconds())},
 	} {
 		var got string
 		if _, err := c.one("PRAGMA "+want.pragma, nil, &got); err != nil {
-			c.discard()
-			return nil, err
+			return nil, errors.Join(err, c.close())
 		}
 		if got != want.value {
-			c.discard()
+			_ = c.close()
 			return nil, fmt.Errorf("pragma %s is %s, want %s", want.pragma, got, want.value)
 		}
 	}
 	return c, nil
 }
 
-// close gives the connection back to its pool.
+// close closes the connection, in whatever state it is.
 func (c *conn) close() error {
 	c.forget()
 	return c.c.Close()
-}
-
-// discard closes the connection for good.
-func (c *conn) discard() {
-	c.forget()
-	_ = c.c.Raw(func(any) error { return driver.ErrBadConn })
-	_ = c.c.Close()
 }
 
 func (c *conn) forget() {
@@ -95,64 +92,94 @@ func (c *conn) forget() {
 	clear(c.stmts)
 }
 
-func (c *conn) prepare(query string) (*sql.Stmt, error) {
-	if s := c.stmts[query]; s != nil {
-		return s, nil
+// prepare returns a statement and its arguments, good until the next one.
+func (c *conn) prepare(query string, args []any) (stmt, []driver.NamedValue, error) {
+	s := c.stmts[query]
+	if s == nil {
+		if len(c.stmts) >= maxStatements {
+			c.forget()
+		}
+		made, err := c.c.Prepare(query)
+		if err != nil {
+			return nil, nil, err
+		}
+		var ok bool
+		if s, ok = made.(stmt); !ok {
+			return nil, nil, errors.Join(errors.New("the driver has no contexts"), made.Close())
+		}
+		c.stmts[query] = s
 	}
-	if len(c.stmts) >= maxStatements {
-		c.forget()
+	c.args = c.args[:0]
+	for i, v := range args {
+		v, err := column(v)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: v})
 	}
-	s, err := c.c.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	c.stmts[query] = s
-	return s, nil
+	return s, c.args, nil
 }
 
 // exec runs a statement and returns how many rows it has changed.
 func (c *conn) exec(query string, args ...any) (int64, error) {
-	s, err := c.prepare(query) //nolint:sqlclosecheck // the connection keeps and closes it
+	s, values, err := c.prepare(query, args)
 	if err != nil {
 		return 0, err
 	}
-	r, err := s.ExecContext(context.Background(), args...)
+	r, err := s.ExecContext(context.Background(), values)
+	clear(values)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
-// one reads the only row of a query, if there is one.
+// one reads the first row of a query, if there is one.
 func (c *conn) one(query string, args []any, dest ...any) (found bool, err error) {
-	s, err := c.prepare(query) //nolint:sqlclosecheck // the connection keeps and closes it
-	if err != nil {
-		return false, err
+	err = c.each(context.Background(), query, args, func(scan func(...any) error) error {
+		found = true
+		if err := scan(dest...); err != nil {
+			return err
+		}
+		return io.EOF
+	})
+	if err == io.EOF { //nolint:errorlint // it is the one above
+		err = nil
 	}
-	err = s.QueryRowContext(context.Background(), args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
+	return found && err == nil, err
 }
 
 // each calls f for each row of a query, until the context ends.
-func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
-	s, err := c.prepare(query) //nolint:sqlclosecheck // the connection keeps and closes it
+func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) (err error) {
+	s, values, err := c.prepare(query, args)
 	if err != nil {
 		return err
 	}
-	rows, err := s.QueryContext(ctx, args...)
+	rows, err := s.QueryContext(ctx, values)
+	clear(values)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := f(rows.Scan); err != nil {
+	defer func() {
+		if end := rows.Close(); err == nil {
+			err = end
+		}
+	}()
+	row := make([]driver.Value, len(rows.Columns()))
+	scan := func(dest ...any) error { return assign(dest, row) }
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := rows.Next(row); err == io.EOF { //nolint:errorlint // as package driver says
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := f(scan); err != nil {
 			return err
 		}
 	}
-	return rows.Err()
 }
 
 // consistent calls f in a transaction that only reads.

@@ -1,7 +1,6 @@
 package sqlitestore
 
 import (
-	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -72,7 +71,7 @@ func apply(c *conn, scripts []string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.c.ExecContext(context.Background(), string(script)); err != nil {
+		if _, err := c.exec(string(script)); err != nil {
 			return fmt.Errorf("migration %s: %w", name, err)
 		}
 		if _, err := c.exec("INSERT INTO schema_version (version) VALUES (?)", number); err != nil {

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,7 +30,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 func TestAFailedMigrationLeavesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "anteroom.db")
-	pool, err := openPool(options{path: path}, 1, false)
+	pool, err := sql.Open("sqlite", dsn(options{path: path}, false))
 	require.NoError(t, err)
 	_, err = pool.ExecContext(t.Context(), "CREATE TABLE messages (host INTEGER)") // of somebody else
 	require.NoError(t, err)

@@ -34,20 +34,23 @@ func plans(t *testing.T, b *Backend, f func(s ticket.Store)) string {
 	c = <-b.readers
 	defer func() { b.readers <- c }()
 	var out strings.Builder
+	var queries []string
 	for query := range c.stmts {
 		if !strings.HasPrefix(query, "SELECT") {
 			continue
 		}
-		args := make([]any, strings.Count(query, "?"))
-		rows, err := c.c.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
-		require.NoError(t, err)
-		for rows.Next() {
+		queries = append(queries, query)
+	}
+	for _, query := range queries {
+		require.NoError(t, c.each(t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "?")), func(scan func(...any) error) error {
 			var id, parent, unused int
 			var detail string
-			require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+			if err := scan(&id, &parent, &unused, &detail); err != nil {
+				return err
+			}
 			fmt.Fprintln(&out, detail)
-		}
-		require.NoError(t, rows.Err())
+			return nil
+		}))
 	}
 	return out.String()
 }
@@ -150,14 +153,13 @@ func TestListsAreRangesOfIndexes(t *testing.T) {
 func TestClaimingIsARangeOfAnIndex(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	rows, err := b.writer.c.c.QueryContext(t.Context(), `EXPLAIN QUERY PLAN SELECT id FROM works WHERE portal = 1 AND lane = '' AND parked = 0
-		AND not_before <= 5 AND lease <= 5 ORDER BY not_before, id LIMIT 3`)
-	require.NoError(t, err)
-	defer rows.Close()
-	require.True(t, rows.Next())
 	var a, parent, unused int
-	var detail string
-	require.NoError(t, rows.Scan(&a, &parent, &unused, &detail))
-	require.Contains(t, detail, "works_order (portal=? AND lane=? AND not_before<?)")
-	require.False(t, rows.Next())
+	var details []string
+	require.NoError(t, b.writer.c.each(t.Context(), `EXPLAIN QUERY PLAN SELECT id FROM works WHERE portal = 1 AND lane = '' AND parked = 0
+		AND not_before <= 5 AND lease <= 5 ORDER BY not_before, id LIMIT 3`, nil, func(scan func(...any) error) error {
+		details = append(details, "")
+		return scan(&a, &parent, &unused, &details[len(details)-1])
+	}))
+	require.Len(t, details, 1)
+	require.Contains(t, details[0], "works_order (portal=? AND lane=? AND not_before<?)")
 }

@@ -30,7 +30,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -45,7 +44,6 @@ import (
 type Backend struct {
 	writer  *writer
 	readers chan *conn // of fixed length; nil stands for one that is not open yet
-	pool    *sql.DB    // the readers' connections
 	options options
 
 	mu     sync.RWMutex
@@ -89,10 +87,6 @@ func Open(path string, opts ...Option) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
 	}
-	if b.pool, err = openPool(o, o.readers, true); err != nil {
-		_ = w.close()
-		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
-	}
 	b.writer = w
 	for range o.readers {
 		b.readers <- nil
@@ -119,7 +113,7 @@ func (b *Backend) Close() error {
 			errs = append(errs, c.close())
 		}
 	}
-	if err := errors.Join(append(errs, b.pool.Close())...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("sqlitestore: close: %w", err)
 	}
 	return nil
@@ -146,7 +140,7 @@ func (b *Backend) read(ctx context.Context, f func(c *conn) error) error {
 	}
 	defer func() { b.readers <- c }()
 	if c == nil {
-		opened, err := openConn(ctx, b.pool, b.options)
+		opened, err := openConn(ctx, b.options, true)
 		if err != nil {
 			return err
 		}
@@ -155,7 +149,7 @@ func (b *Backend) read(ctx context.Context, f func(c *conn) error) error {
 	err := f(c)
 	if err != nil {
 		// It may have been left in any state.
-		c.discard()
+		_ = c.close()
 		c = nil
 		if ctx.Err() != nil {
 			return ctx.Err()

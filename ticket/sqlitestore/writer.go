@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -32,7 +31,6 @@ const (
 
 // writer is the only connection that writes, and the goroutine that uses it.
 type writer struct {
-	pool *sql.DB
 	c    *conn
 	wake chan struct{} // holds one, so that a wake-up is never lost
 	end  chan struct{} // closed when the goroutine has ended
@@ -49,11 +47,8 @@ type writer struct {
 
 func openWriter(o options) (w *writer, err error) {
 	w = &writer{wake: make(chan struct{}, 1), end: make(chan struct{})}
-	if w.pool, err = openPool(o, 1, false); err != nil {
-		return nil, err
-	}
 	err = retryBusy(o.busy, func() (err error) {
-		w.c, err = openConn(context.Background(), w.pool, o)
+		w.c, err = openConn(context.Background(), o, false)
 		return err
 	})
 	if err == nil {
@@ -63,7 +58,6 @@ func openWriter(o options) (w *writer, err error) {
 		if w.c != nil {
 			_ = w.c.close()
 		}
-		_ = w.pool.Close()
 		return nil, err
 	}
 	go w.run()
@@ -77,7 +71,7 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	w.signal()
 	<-w.end
-	return errors.Join(w.c.close(), w.pool.Close())
+	return w.c.close()
 }
 
 func (w *writer) signal() {

@@ -22,16 +22,14 @@ func occupied(t *testing.T) (b *Backend, release func()) {
 	t.Helper()
 	b = setup(t)
 	require.NoError(t, commit(t.Context(), b, "start"))
-	other, err := openPool(b.options, 1, false)
-	require.NoError(t, err)
-	c, err := openConn(t.Context(), other, b.options)
+	c, err := openConn(t.Context(), b.options, false)
 	require.NoError(t, err)
 	_, err = c.exec("BEGIN IMMEDIATE")
 	require.NoError(t, err)
 	release = sync.OnceFunc(func() {
 		_, err := c.exec("ROLLBACK")
 		require.NoError(t, err)
-		require.NoError(t, errors.Join(c.close(), other.Close()))
+		require.NoError(t, c.close())
 	})
 	t.Cleanup(release)
 	return b, release
@@ -181,7 +179,7 @@ func TestAFullDiskIsAPlainErrorAndPasses(t *testing.T) {
 	b := setup(t)
 	require.NoError(t, commit(t.Context(), b, "before"))
 	limit := func(pages int) {
-		_, err := b.writer.c.c.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+		_, err := b.writer.c.exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages))
 		require.NoError(t, err)
 	}
 	big := &ticket.Changes{
@@ -205,13 +203,10 @@ func TestWhoeverWaitsGoesIntoTheNextTransaction(t *testing.T) {
 	t.Parallel()
 	b, release := occupied(t)
 	var transactions atomic.Int64
-	require.NoError(t, b.writer.c.c.Raw(func(driver any) error {
-		driver.(sqlite.HookRegisterer).RegisterCommitHook(func() int32 {
-			transactions.Add(1)
-			return 0
-		})
-		return nil
-	}))
+	b.writer.c.c.(sqlite.HookRegisterer).RegisterCommitHook(func() int32 {
+		transactions.Add(1)
+		return 0
+	})
 	first := make(chan error, 1)
 	go func() { first <- commit(t.Context(), b, "first") }()
 	pickedAll(t, b, 1)
