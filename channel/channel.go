@@ -234,7 +234,8 @@ type Env struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Sink takes items in. See the package documentation on delivery.
+// Sink takes items in. See the package documentation on delivery. One that also
+// keeps bodies while they arrive is a [BodyKeeper].
 type Sink interface {
 	// Accept commits all items or none. Nil means durable.
 	Accept(ctx context.Context, items ...*Item) error

@@ -174,14 +174,15 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 	if err != nil {
 		// A commit that failed to say so may have happened; what it refers to
 		// must stay.
-		if errors.Is(err, errMaybeCommitted) {
-			d.collectAll(ctx, unused(arrivals, nil))
+		maybe := errors.Is(err, errMaybeCommitted)
+		if ids := giveBack(arrivals, unused(arrivals, nil), maybe); maybe {
+			d.collectAll(ctx, ids)
 		} else {
-			d.deleteBlobs(ctx, unused(arrivals, nil))
+			d.deleteBlobs(ctx, ids)
 		}
 		return err
 	}
-	d.deleteBlobs(ctx, unused(arrivals, u))
+	d.deleteBlobs(ctx, giveBack(arrivals, unused(arrivals, u), false))
 	if f := d.cfg.Observer.Accepted; f != nil {
 		for i, r := range results {
 			f(arrivals[i].item.Channel, r.disposition, r.cause, d.now().Sub(began))
@@ -287,6 +288,9 @@ func (d *Desk) keepBodies(ctx context.Context, a *arrival) error {
 // keepBody stores a large body in Blobs; of a small one it returns the bytes,
 // for the commit.
 func (d *Desk) keepBody(ctx context.Context, b channel.Body) (BodyRef, []byte, error) {
+	if k, ok := b.(*keptBody); ok && k.take(d) {
+		return k.ref, nil, nil
+	}
 	ref := BodyRef{ID: BodyID(newID()), Size: b.Size()}
 	if d.cfg.Blobs == nil || b.Size() <= d.cfg.Limits.InlineBody {
 		data, err := channel.ReadBody(b, d.cfg.Limits.Body)

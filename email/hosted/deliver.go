@@ -27,13 +27,28 @@ func newDelivery(s *session, tx *transaction) *delivery {
 	var id [10]byte
 	rand.Read(id[:])
 	server := s.run.server
-	return &delivery{
+	d := &delivery{
 		session: s, tx: tx, id: hex.EncodeToString(id[:]),
 		spool: spool{
 			dir: server.SpoolDir, limits: s.run.limits,
 			used: &server.spooled, strict: server.RefuseBareNewlines,
 		},
 	}
+	if k := d.keeper(); k != nil {
+		d.spool.keep = func() (channel.KeptBody, error) { return k.KeepBody(s.run.work) }
+	}
+	return d
+}
+
+// keeper returns the first sink that can keep the message while it arrives, or
+// nil. The others read it there.
+func (d *delivery) keeper() channel.BodyKeeper {
+	for _, r := range d.tx.rcpts {
+		if k, ok := d.session.run.server.sinkOf(r.target).(channel.BodyKeeper); ok {
+			return k
+		}
+	}
+	return nil
 }
 
 // close gives the spool back. No sink may read the message any more.
@@ -67,7 +82,7 @@ func (d *delivery) deliver(each bool) []*smtp.SMTPError {
 		}
 		return status
 	}
-	mail, err := email.Read(&d.spool)
+	mail, err := email.Read(d.spool.body())
 	if err != nil {
 		d.log(slog.LevelWarn, "hosted: message could not be read back", "error", err)
 		return fail(replyTryLater())
@@ -167,7 +182,7 @@ func (d *delivery) commit(mail *email.Mail, group []*parcel) (err error) {
 	}()
 	items := make([]*channel.Item, len(group))
 	for i, p := range group {
-		items[i] = email.Item(&d.spool, mail, p.context)
+		items[i] = email.Item(d.spool.body(), mail, p.context)
 	}
 	ctx, cancel := context.WithTimeout(d.session.run.work, d.session.run.limits.Commit)
 	defer cancel()

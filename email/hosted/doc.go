@@ -57,8 +57,10 @@
 //
 // # Limits
 //
-// Everything that a peer can use is bounded; see [Limits]. Up to MemoryBytes of
-// a message are held in memory, the rest in a file without a name in SpoolDir.
+// Everything that a peer can use is bounded; see [Limits]. A message of up to
+// MemoryBytes is held in memory. A larger one goes, while it arrives, to the first
+// sink that keeps bodies ahead (channel.BodyKeeper, as the engine does with Blobs),
+// and else to a file without a name in SpoolDir.
 // Timing is enforced on each read, and the first read error of a connection is its
 // last: what follows a timeout within a message is never taken for a command.
 //

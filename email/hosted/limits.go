@@ -69,14 +69,14 @@ type Limits struct {
 	// Default 35 MiB.
 	MessageBytes int64
 	// MemoryBytes is how much of one message is kept in memory before it goes
-	// to a file. Default 256 KiB.
+	// to its sink or to a file. Default 256 KiB.
 	MemoryBytes int64
 	// SpoolBytes bounds all messages that are under way at a time, in memory
 	// and in files. Default 2 GiB. More are answered 452.
 	SpoolBytes int64
 	// FreeDisk is the percentage of the spool's disk that must be free before
 	// a file is begun. Default 10; negative is no limit. It is not known on
-	// every system, and then does not apply.
+	// every system, and then does not apply. What a sink keeps is its affair.
 	FreeDisk int
 	// Received is from how many Received fields on a message is taken for
 	// looping and refused with 554. Default 100 (RFC 5321 section 6.3).

@@ -107,6 +107,8 @@ func replyToRead(err error, l *Limits) *smtp.SMTPError {
 		return own
 	case errors.Is(err, errLongLine):
 		return replyLongLine(l.DataLine)
+	case errors.Is(err, channel.ErrRejected):
+		return replyRejected()
 	case errors.Is(err, errSpoolFull), errors.Is(err, syscall.ENOSPC):
 		return replyFull()
 	case errors.Is(err, errSpool):

@@ -35,8 +35,8 @@ type Server struct {
 	TLS *tls.Config
 	// Limits bounds what peers can use.
 	Limits Limits
-	// SpoolDir is where large mails are while they are received. Default
-	// os.TempDir.
+	// SpoolDir is where large mails are while they are received, if their sink
+	// does not keep them itself (channel.BodyKeeper). Default os.TempDir.
 	SpoolDir string
 	// RefuseBareNewlines refuses a message with CR or LF alone (RFC 5321
 	// section 2.3.8), which broken software sends and attackers use against

@@ -207,7 +207,7 @@ func (s *session) accepted() {
 }
 
 // receive spools a message.
-func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
+func (s *session) receive(r io.Reader) (_ *delivery, fail *smtp.SMTPError) {
 	_, chunked := r.(*io.PipeReader) // that is how go-smtp hands chunks over
 	s.mu.Lock()
 	tx := s.tx
@@ -221,6 +221,12 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 		return nil, replyStopping()
 	}
 	d := newDelivery(s, tx)
+	received := false
+	defer func() {
+		if !received { // also when the sink that keeps the message panics
+			d.close()
+		}
+	}()
 	if chunked {
 		s.conn.enterData()
 	} else {
@@ -237,15 +243,15 @@ func (s *session) receive(r io.Reader) (*delivery, *smtp.SMTPError) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		fail := replyToRead(err, s.run.limits)
+		fail = replyToRead(err, s.run.limits)
 		level := slog.LevelDebug // the peer's doing
 		if errors.Is(err, errSpool) || errors.Is(err, errSpoolFull) {
 			level = slog.LevelWarn
 		}
 		d.log(level, "hosted: message not taken", "code", fail.Code, "error", err)
-		d.close()
 		return nil, fail
 	}
+	received = true
 	return d, nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/anteroom/anteroom/channel"
 )
 
 var (
@@ -17,15 +19,20 @@ var (
 	errSpoolFull = errors.New("hosted: spool is full")
 )
 
-// spool holds one message: the beginning in memory, and all of it in a file once
-// it is large. It is a [channel.Body].
+// spool holds one message: in memory, and once it is large where the sink keeps
+// it, or in a file if the sink cannot. It is a [channel.Body], of what is in memory
+// or in the file.
 type spool struct {
 	dir    string
 	limits *Limits
 	used   *atomic.Int64 // over all messages
 	strict bool          // refuse bare CR and LF
+	// keep begins to keep a large message; nil if the sink cannot.
+	keep func() (channel.KeptBody, error)
 
 	memory   bytes.Buffer
+	kept     channel.KeptBody // nil, or it has all of the message
+	finished channel.Body     // of kept
 	file     *os.File
 	path     string // empty once the name is gone
 	size     int64
@@ -79,7 +86,7 @@ func (sp *spool) write(p []byte) error {
 	if sp.strict {
 		sp.scan.write(p)
 	}
-	if sp.file == nil {
+	if sp.file == nil && sp.kept == nil {
 		if sp.size <= sp.limits.MemoryBytes {
 			sp.memory.Write(p)
 			return nil
@@ -87,15 +94,38 @@ func (sp *spool) write(p []byte) error {
 		if err := sp.open(); err != nil {
 			return err
 		}
+		if err := sp.put(sp.memory.Bytes()); err != nil {
+			return err
+		}
+		sp.memory = bytes.Buffer{}
 	}
-	if _, err := sp.file.Write(p); err != nil {
+	return sp.put(p)
+}
+
+// put writes to what open has opened.
+func (sp *spool) put(p []byte) error {
+	w := io.Writer(sp.kept)
+	if sp.kept == nil {
+		w = sp.file
+	}
+	if _, err := w.Write(p); err != nil {
 		return fmt.Errorf("%w: %w", errSpool, err)
 	}
 	return nil
 }
 
-// open begins the file with what is in memory.
+// open begins the place of a large message.
 func (sp *spool) open() error {
+	if sp.keep != nil {
+		kept, err := sp.keep()
+		if err == nil {
+			sp.kept = kept
+			return nil
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("%w: %w", errSpool, err)
+		}
+	}
 	dir := sp.dir
 	if dir == "" {
 		dir = os.TempDir()
@@ -115,10 +145,6 @@ func (sp *spool) open() error {
 	if os.Remove(sp.path) == nil {
 		sp.path = ""
 	}
-	if _, err := f.Write(sp.memory.Bytes()); err != nil {
-		return fmt.Errorf("%w: %w", errSpool, err)
-	}
-	sp.memory = bytes.Buffer{}
 	return nil
 }
 
@@ -131,7 +157,21 @@ func (sp *spool) finish() error {
 	case sp.strict && sp.scan.bare:
 		return replyBareNewline()
 	}
+	if sp.kept != nil {
+		var err error
+		if sp.finished, err = sp.kept.Finish(); err != nil {
+			return fmt.Errorf("%w: %w", errSpool, err)
+		}
+	}
 	return nil
+}
+
+// body returns the message, which was read to its end.
+func (sp *spool) body() channel.Body {
+	if sp.finished != nil {
+		return sp.finished
+	}
+	return sp
 }
 
 // Size returns the number of bytes.
@@ -147,6 +187,9 @@ func (sp *spool) Open() (io.ReadCloser, error) {
 
 // close gives everything back.
 func (sp *spool) close() {
+	if sp.kept != nil {
+		sp.kept.Discard()
+	}
 	if sp.file != nil {
 		_ = sp.file.Close()
 		if sp.path != "" {
