@@ -15,9 +15,7 @@ var _ channel.BodyKeeper = (*Desk)(nil)
 
 // KeepBody begins to keep a body in Config.Blobs while it arrives; see
 // [channel.BodyKeeper]. An item that is accepted with it refers to what was
-// written: nothing is copied. If several items come with one body, the first
-// that is committed has it and the others have copies, so that each can be
-// removed by itself. Without Config.Blobs it returns errors.ErrUnsupported.
+// written: nothing is copied, also when several items come with one body. Without Config.Blobs it returns errors.ErrUnsupported.
 func (d *Desk) KeepBody(ctx context.Context) (channel.KeptBody, error) {
 	if d.cfg.Blobs == nil {
 		return nil, fmt.Errorf("ticket: keep body without Blobs: %w", errors.ErrUnsupported)
@@ -43,8 +41,8 @@ type keptBody struct {
 	err    error         // of Put
 
 	mu        sync.Mutex
-	taken     bool // an arrival refers to it
-	maybe     bool // its commit may have happened
+	taken     int  // arrivals that refer to it
+	maybe     bool // a commit that refers to it may have happened
 	discarded bool
 }
 
@@ -95,7 +93,7 @@ func (k *keptBody) Discard() {
 	_ = k.pipe.CloseWithError(errDiscarded)
 	<-k.done
 	k.mu.Lock()
-	again, taken, maybe := k.discarded, k.taken, k.maybe
+	again, taken, maybe := k.discarded, k.taken > 0, k.maybe
 	k.discarded = true
 	k.mu.Unlock()
 	switch ids := []BodyID{k.ref.ID}; {
@@ -114,14 +112,14 @@ func (k *keptBody) Open() (io.ReadCloser, error) {
 	return blobBody{ctx: k.ctx, blobs: k.desk.cfg.Blobs, ref: k.ref}.Open()
 }
 
-// take gives the blob to an arrival at d, unless it has gone to another one.
+// take gives the blob to an arrival, if it is at the desk that kept it.
 func (k *keptBody) take(d *Desk) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.desk != d || k.taken || k.discarded {
+	if k.desk != d || k.discarded {
 		return false
 	}
-	k.taken = true
+	k.taken++
 	return true
 }
 
@@ -137,7 +135,8 @@ func giveBack(arrivals []*arrival, ids []BodyID, maybe bool) []BodyID {
 		if i := slices.Index(ids, k.ref.ID); i >= 0 {
 			ids = slices.Delete(ids, i, i+1)
 			k.mu.Lock()
-			k.taken, k.maybe = maybe, maybe
+			k.taken--
+			k.maybe = k.maybe || maybe
 			k.mu.Unlock()
 		}
 	}
