@@ -50,7 +50,7 @@ func (r *reading) autoReport() (channel.AutomaticKind, string) {
 		return channel.AutomaticReport, m.MachineReport + " report"
 	}
 	if r.root != nil && r.root.typ == "multipart/report" {
-		return channel.AutomaticReport, "multipart/report; report-type=" + cleanLine(r.root.params["report-type"])
+		return channel.AutomaticReport, "multipart/report; report-type=" + cleanLine(r.root.params.get("report-type"))
 	}
 	for _, t := range []string{"message/delivery-status", "message/global-delivery-status"} {
 		if r.find(t) != nil {
@@ -175,9 +175,9 @@ func (r *reading) autoSuppress() (channel.AutomaticKind, string) {
 func (r *reading) autoParts() (kind channel.AutomaticKind, reason string) {
 	r.walk(func(p *part) {
 		switch {
-		case p.typ == "text/calendar" && strings.EqualFold(p.params["method"], "reply"):
+		case p.typ == "text/calendar" && strings.EqualFold(p.params.get("method"), "reply"):
 			kind, reason = channel.AutomaticReply, "text/calendar; method=REPLY"
-		case strings.HasSuffix(p.typ, "pkcs7-mime") && strings.EqualFold(p.params["smime-type"], "signed-receipt"):
+		case strings.HasSuffix(p.typ, "pkcs7-mime") && strings.EqualFold(p.params.get("smime-type"), "signed-receipt"):
 			kind, reason = channel.AutomaticReport, "S/MIME receipt"
 		}
 	})

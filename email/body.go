@@ -70,13 +70,13 @@ func (r *bodyReader) leaf(p *part) body {
 	if l.cut {
 		r.defect("text over the limit: the end was cut off")
 	}
-	if p.typ == "text/html" || looksHTML(l.text) && !strings.Contains(string(l.text[:min(len(l.text), 4096)]), "\n\n") && p.params["charset"] == "" && p.typ == "text/plain" {
-		h := r.decode(l.text, htmlCharset(p.params["charset"], l.text), l.cut)
+	if p.typ == "text/html" || looksHTML(l.text) && !strings.Contains(string(l.text[:min(len(l.text), 4096)]), "\n\n") && p.params.get("charset") == "" && p.typ == "text/plain" {
+		h := r.decode(l.text, htmlCharset(p.params.get("charset"), l.text), l.cut)
 		return body{html: h, has: true}
 	}
-	t := r.decode(l.text, p.params["charset"], l.cut)
-	if strings.EqualFold(p.params["format"], "flowed") {
-		t = unflow(t, strings.EqualFold(p.params["delsp"], "yes"))
+	t := r.decode(l.text, p.params.get("charset"), l.cut)
+	if strings.EqualFold(p.params.get("format"), "flowed") {
+		t = unflow(t, strings.EqualFold(p.params.get("delsp"), "yes"))
 	}
 	return body{text: t, has: true}
 }
@@ -164,7 +164,7 @@ func (r *bodyReader) alternative(p *part) body {
 // 2387).
 func (r *bodyReader) related(p *part) body {
 	root := 0
-	if start := firstID(p.params["start"]); start != "" {
+	if start := firstID(p.params.get("start")); start != "" {
 		for i, c := range p.children {
 			if firstID(c.header.get("Content-ID")) == start {
 				root = i

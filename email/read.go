@@ -131,6 +131,9 @@ func (r *reading) header() {
 		r.defect("no readable From")
 	}
 	for _, f := range r.top {
+		if isASCII(f.value) {
+			continue
+		}
 		if _, d := decodeHeaderBytes(f.value, r.hint); d != "" {
 			r.defect(d)
 			break
@@ -157,7 +160,7 @@ func pathOf(s string) string {
 // charsetHint returns the first charset that the mail names: that of raw 8-bit
 // headers, most likely.
 func charsetHint(p *part, depth int) string {
-	if cs := p.params["charset"]; cs != "" || depth > MaxDepth {
+	if cs := p.params.get("charset"); cs != "" || depth > MaxDepth {
 		return cs
 	}
 	for _, c := range p.children {
@@ -198,7 +201,7 @@ func (r *reading) body() {
 
 // markInline marks the images that the HTML shows.
 func markInline(m *Mail) {
-	if m.HTML == "" {
+	if m.HTML == "" || len(m.Attachments) == 0 {
 		return
 	}
 	shown := map[string]bool{}
