@@ -234,5 +234,25 @@ var away = regexp.MustCompile(`(?i)^\W*(auto(matic|mated)?[ -]?(reply|response|a
 
 // isAwaySubject reports whether a subject begins like an out-of-office reply.
 func isAwaySubject(s string) bool {
-	return len(s) < 1000 && away.MatchString(s)
+	return len(s) < 1000 && mayBeAway(s) && away.MatchString(s)
+}
+
+// awayOpeners are how the alternatives of away begin.
+var awayOpeners = openers{
+	heads:   "aut out awa ooo vac on  res aus for fue abs abw ris fuo afw poi odp oto ofi bal",
+	letters: "rRaApPvVtT",
+}
+
+// mayBeAway tells cheaply most subjects that away does not match. What stands
+// before the first letter means nothing to it, and letters that are not ASCII
+// may stand there.
+func mayBeAway(s string) bool {
+	i := 0
+	for i < len(s) && !isLetterDigit(s[i]) && s[i] != '_' {
+		if s[i] >= 0x80 {
+			return true
+		}
+		i++
+	}
+	return awayOpeners.may(s[i:])
 }

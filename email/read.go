@@ -40,6 +40,7 @@ type reading struct {
 	top  rawHeader
 	hint string // charset of raw 8-bit headers
 	html []textLine
+	text []textLine // of Text, unless derived
 	// derived says that Text was made from the HTML.
 	derived bool
 }
@@ -229,12 +230,12 @@ func markInline(m *Mail) {
 // newText tells what is new from what is quoted, and from the signature.
 func (r *reading) newText() {
 	m := r.m
-	forward := forwardSubject.MatchString(m.Subject)
+	forward := isForwardSubject(m.Subject)
 	var lines []textLine
 	var cut bool
 	if r.derived {
 		lines, cut = splitNew(r.html, forward)
-	} else if lines, cut = splitNew(linesOf(m.Text), forward); !cut && r.html != nil {
+	} else if lines, cut = splitNew(r.textLines(), forward); !cut && r.html != nil {
 		// Mail programs mark in HTML what the text may not show.
 		if h, ok := splitNew(r.html, forward); ok {
 			lines, cut = h, ok
@@ -250,6 +251,14 @@ func (r *reading) newText() {
 		m.NewTextUnsigned = textOf(text)
 		m.Signature = textOf(sig)
 	}
+}
+
+// textLines returns the lines of the text.
+func (r *reading) textLines() []textLine {
+	if r.text == nil {
+		r.text = linesOf(r.m.Text)
+	}
+	return r.text
 }
 
 // walk calls f for each leaf.
