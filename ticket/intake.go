@@ -298,6 +298,10 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 	if !out && !msg.Unverified && (conv.LastIncoming == "" || !msg.Automatic.Is()) {
 		conv.LastIncoming = msg.ID
 	}
+	if !out && !msg.Automatic.Is() && !conv.ClosedAt.IsZero() {
+		conv.ClosedAt = time.Time{}
+		u.event(Event{Type: EventConversationReopened, Conversation: conv.ID, Message: msg.ID, Channel: it.Channel})
+	}
 	if tk == nil && !out && conv.Assignee == "" && conv.WaitingSince.IsZero() && settings.Queue != "" && !msg.Automatic.Is() {
 		conv.wait(settings.Queue, u.now)
 		why.add("queue", "waits in queue", string(settings.Queue))

@@ -82,6 +82,9 @@ type Conversation struct {
 	// and the conversation itself is queued and owned.
 	Ticket TicketID `json:"ticket,omitempty"`
 	Assignment
+	// ClosedAt is set while there is nothing to do in a conversation that has
+	// no ticket; see [Desk.CloseConversation].
+	ClosedAt time.Time `json:"closed_at,omitzero"`
 
 	MessageCount int `json:"message_count"`
 	// LastIncoming is the customer's message that an answer answers: the last
@@ -400,16 +403,19 @@ const (
 	EventNoteAdded       EventType = "note.added"
 	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason
 	EventConversation    EventType = "conversation.created"
-	EventChannelCreated  EventType = "channel.created"
-	EventChannelUpdated  EventType = "channel.updated"
-	EventChannelDeleted  EventType = "channel.deleted"
-	EventChannelStatus   EventType = "channel.status"
-	EventNotice          EventType = "channel.notice"
-	EventItemReleased    EventType = "item.released"
-	EventItemQuarantined EventType = "item.quarantined"
-	EventPresence        EventType = "agent.presence"
-	EventAgentUpdated    EventType = "agent.updated"
-	EventQueueUpdated    EventType = "queue.updated"
+	// The next two are of conversations without a ticket.
+	EventConversationClosed   EventType = "conversation.closed" // agent: who had it
+	EventConversationReopened EventType = "conversation.reopened"
+	EventChannelCreated       EventType = "channel.created"
+	EventChannelUpdated       EventType = "channel.updated"
+	EventChannelDeleted       EventType = "channel.deleted"
+	EventChannelStatus        EventType = "channel.status"
+	EventNotice               EventType = "channel.notice"
+	EventItemReleased         EventType = "item.released"
+	EventItemQuarantined      EventType = "item.quarantined"
+	EventPresence             EventType = "agent.presence"
+	EventAgentUpdated         EventType = "agent.updated"
+	EventQueueUpdated         EventType = "queue.updated"
 )
 
 // Event is one entry of the portal's feed.

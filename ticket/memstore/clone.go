@@ -42,6 +42,7 @@ func cloneConversation(v *ticket.Conversation) *ticket.Conversation {
 	c.Participants = cloneSlice(v.Participants)
 	c.References = cloneSlice(v.References)
 	c.WaitingSince, c.QueuedAt = cloneTime(v.WaitingSince), cloneTime(v.QueuedAt)
+	c.ClosedAt = cloneTime(v.ClosedAt)
 	c.LastCustomerAt = cloneTime(v.LastCustomerAt)
 	c.Since, c.LastActAt = cloneTime(v.Since), cloneTime(v.LastActAt)
 	c.CreatedAt = cloneTime(v.CreatedAt)

@@ -56,7 +56,7 @@ func ContactDoc(v *ticket.Contact) (string, error) {
 // microsecond. v is left as it is.
 func ConversationDoc(v *ticket.Conversation) (string, error) {
 	c := *v
-	utc(&c.WaitingSince, &c.QueuedAt, &c.LastCustomerAt, &c.Since, &c.LastActAt, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.WaitingSince, &c.QueuedAt, &c.ClosedAt, &c.LastCustomerAt, &c.Since, &c.LastActAt, &c.CreatedAt, &c.UpdatedAt)
 	return Encode(&c)
 }
 
