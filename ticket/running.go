@@ -157,26 +157,13 @@ func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receive
 		return r.Receive(ctx, d)
 	}
 	name := "receive:" + string(id)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	held, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease))
 	if err != nil || !held {
 		return err // another node has it; it is asked for again after the pause
 	}
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		defer cancel()
-		for sleep(ctx, d.cfg.Timing.Lease/3) == nil {
-			if ok, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease)); err != nil || !ok {
-				return
-			}
-		}
-	})
-	err = r.Receive(ctx, d)
-	cancel()
-	renewing.Wait()
-	_, _ = d.store.Lease(context.WithoutCancel(ctx), name, d.cfg.Node, d.now(), d.now())
-	return err
+	ctx, release := d.whileHeld(ctx, name, d.cfg.Node)
+	defer release()
+	return r.Receive(ctx, d)
 }
 
 // env returns what a channel is given at an opening.
