@@ -92,7 +92,7 @@ type Timing struct {
 	Refresh     time.Duration // for channels changed by other nodes; default 5 seconds
 	RetryMin    time.Duration // before the first retry of a send; default 15 seconds
 	RetryMax    time.Duration // between retries; default 30 minutes
-	GiveUp      time.Duration // a message that cannot be sent for so long fails; default 4 days
+	GiveUp      time.Duration // a message that was tried for so long fails, time when its channel was off left out; default 4 days
 	SendTimeout time.Duration // of one try; default 15 minutes
 	Drain       time.Duration // that sends under way get when Run ends; default 20 seconds
 	Workers     int           // at once, for each channel and for decisions; default 4

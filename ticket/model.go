@@ -280,7 +280,10 @@ type Message struct {
 	NotBefore   time.Time            `json:"not_before,omitzero"`
 	Attempts    int                  `json:"attempts,omitempty"`
 	FirstTryAt  time.Time            `json:"first_try_at,omitzero"`
-	SentAt      time.Time            `json:"sent_at,omitzero"`
+	TriedAt     time.Time            `json:"tried_at,omitzero"` // when the last try began
+	// Held is for how long, since the first try, it was due and nobody tried.
+	Held   time.Duration `json:"held,omitempty"`
+	SentAt time.Time     `json:"sent_at,omitzero"`
 
 	// Search is the folded text to index; see [Fold]. Stores index it when the
 	// message is inserted, when it is not empty, and when the message is

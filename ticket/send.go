@@ -67,10 +67,6 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 	return a.settle(context.WithoutCancel(ctx), receipt, se)
 }
 
-// minAttempts is how often at least a message is tried before it is given up:
-// time during which its channel was off is no try.
-const minAttempts = 8
-
 // findTimeout bounds the look for a message right after its try.
 const findTimeout = 30 * time.Second
 
@@ -206,6 +202,7 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 	if r.ThreadID != "" {
 		m.ThreadID = r.ThreadID
 	}
+	seen := m.State == StateSent || m.State == StateDelivered || m.State == StateRead
 	mergeDeliveries(m, r.Deliveries)
 	finish := func(s OutState, detail string) {
 		u.done(w)
@@ -231,6 +228,9 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 		reason += " (" + se.Fix + ")"
 	}
 	switch {
+	case seen && len(r.Deliveries) == 0:
+		u.advancePending(m, channel.DeliverySent)
+		finish(m.State, "seen on the network, though the try ended with: "+reason)
 	case se.Outcome == channel.Rejected:
 		u.advancePending(m, channel.DeliveryFailed)
 		finish(deriveState(m.Deliveries, StateFailed), reason)
@@ -243,7 +243,7 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 		finish(StateFailed, "deleted before all had it")
 	case !m.RedactedAt.IsZero():
 		finish(StateCancelled, "deleted")
-	case u.now.Sub(m.FirstTryAt) > t.GiveUp && w.Attempts >= minAttempts:
+	case u.now.Sub(m.FirstTryAt)-m.Held > t.GiveUp:
 		u.advancePending(m, channel.DeliveryFailed)
 		finish(StateFailed, "given up: "+reason)
 	default:

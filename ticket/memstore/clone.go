@@ -86,7 +86,7 @@ func cloneMessage(v *ticket.Message) *ticket.Message {
 	c.EditedAt = cloneTime(v.EditedAt)
 	c.References = cloneSlice(v.References)
 	c.NotBefore = cloneTime(v.NotBefore)
-	c.SentAt, c.FirstTryAt = cloneTime(v.SentAt), cloneTime(v.FirstTryAt)
+	c.SentAt, c.FirstTryAt, c.TriedAt = cloneTime(v.SentAt), cloneTime(v.FirstTryAt), cloneTime(v.TriedAt)
 	c.RedactedAt = cloneTime(v.RedactedAt)
 	c.At = cloneTime(v.At)
 	c.CreatedAt = cloneTime(v.CreatedAt)
