@@ -110,6 +110,7 @@ const maxEvidence = 50
 
 // identify prepares what an item is known by, and what of ours it names.
 func (d *Desk) identify(a *arrival) {
+	a.item = d.cfg.Limits.bounded(a.item)
 	kind := "item"
 	if a.inactive {
 		kind = "inactive" // so that it can come in later

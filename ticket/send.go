@@ -116,12 +116,13 @@ func (a *attempt) settleFound(ctx context.Context, r channel.Receipt, found chan
 
 // coversPending reports whether a receipt speaks of every pending recipient.
 func coversPending(m *Message, r channel.Receipt) bool {
-	for _, d := range m.Deliveries {
-		if d.State == channel.DeliveryPending && !slices.ContainsFunc(r.Deliveries, func(o channel.Delivery) bool { return addressKey(o.Recipient) == addressKey(d.Recipient) }) {
-			return false
-		}
+	told := map[string]bool{}
+	for _, o := range r.Deliveries {
+		told[addressKey(o.Recipient)] = true
 	}
-	return true
+	return !slices.ContainsFunc(m.Deliveries, func(d channel.Delivery) bool {
+		return d.State == channel.DeliveryPending && !told[addressKey(d.Recipient)]
+	})
 }
 
 // settle commits the result of a try. An error of unknown outcome is looked
@@ -271,16 +272,23 @@ func anyPending(m *Message) bool {
 
 // mergeDeliveries takes over what a receipt says of each recipient.
 func mergeDeliveries(m *Message, ds []channel.Delivery) {
+	at := map[string][]int{}
+	for i, old := range m.Deliveries {
+		k := addressKey(old.Recipient)
+		at[k] = append(at[k], i)
+	}
 	for _, d := range ds {
-		found := false
-		for i := range m.Deliveries {
+		d.Detail = clean(d.Detail, 300)
+		k := addressKey(d.Recipient)
+		if len(at[k]) == 0 {
+			at[k] = []int{len(m.Deliveries)}
+			m.Deliveries = append(m.Deliveries, d)
+			continue
+		}
+		for _, i := range at[k] {
 			old := &m.Deliveries[i]
-			if old.Recipient != d.Recipient && addressKey(old.Recipient) != addressKey(d.Recipient) {
-				continue
-			}
-			found = true
 			if d.Detail != "" {
-				old.Detail = clean(d.Detail, 300)
+				old.Detail = d.Detail
 			}
 			if d.ExternalID != "" {
 				old.ExternalID = d.ExternalID
@@ -288,10 +296,6 @@ func mergeDeliveries(m *Message, ds []channel.Delivery) {
 			if advances(old.State, d.State) {
 				old.State = d.State
 			}
-		}
-		if !found {
-			d.Detail = clean(d.Detail, 300)
-			m.Deliveries = append(m.Deliveries, d)
 		}
 	}
 }
