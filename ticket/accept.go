@@ -311,6 +311,7 @@ func (d *Desk) keepBody(ctx context.Context, b channel.Body) (BodyRef, []byte, e
 		err = fmt.Errorf("%d bytes of %d", n, ref.Size)
 	}
 	if err != nil {
+		d.deleteBlobs(ctx, []BodyID{ref.ID}) // it may be there all the same
 		return ref, nil, fmt.Errorf("ticket: keep body: %w", err)
 	}
 	ref.Blob = true
