@@ -212,7 +212,7 @@ func TestPowerLossLosesNoMailThatTheDeskHasAccepted(t *testing.T) {
 	require.Len(t, acked, powerMails)
 	seed := rand.Uint64()
 	t.Logf("seed %d, %d ops, %d around syncs", seed, d.Now(), len(d.Syncs()))
-	require.NoError(t, losePower(t, d, seed, *powerPoints, func(root string, moment int) error {
+	require.NoError(t, losePower(t, d, seed, *powerPoints/powerShare, func(root string, moment int) error {
 		return checkDesk(root, moment, acked, deleted)
 	}))
 }

@@ -111,7 +111,7 @@ func TestPowerLossLosesNoBlobAndLeavesNoneHalf(t *testing.T) {
 			put, deleted := putPowered(t, d, root)
 			require.Len(t, put, powerBlobs)
 			rnd := rand.New(rand.NewPCG(seed, 1))
-			require.NoError(t, d.Lose(rnd, t.TempDir(), d.Moments(rnd, *powerPoints), func(root string, moment int) error {
+			require.NoError(t, d.Lose(rnd, t.TempDir(), d.Moments(rnd, *powerPoints/powerShare), func(root string, moment int) error {
 				return checkBlobs(root, moment, put, deleted)
 			}))
 		})

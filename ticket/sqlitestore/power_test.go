@@ -213,7 +213,7 @@ func TestPowerLossLosesAndTearsNothing(t *testing.T) {
 			require.NoError(t, err)
 			got := writePowered(t, d, powered(t, d, root).Portal("main"))
 			require.Len(t, got.at, powerWriters*powerCommits)
-			at := d.Moments(rand.New(rand.NewPCG(seed, 4)), *powerPoints)
+			at := d.Moments(rand.New(rand.NewPCG(seed, 4)), *powerPoints/powerShare)
 			t.Logf("%d ops, %d around syncs; power is lost at %d moments", d.Now(), len(d.Syncs()), len(at))
 			require.NoError(t, losePower(t, d, seed, at, func(root string, moment int) error {
 				return checkPowered(root, got.by(moment))
@@ -231,7 +231,7 @@ func TestPowerLossAfterPowerLossLosesNothingEither(t *testing.T) {
 	require.NoError(t, err)
 	got := writePowered(t, first, powered(t, first, root).Portal("main"))
 	rnd := rand.New(rand.NewPCG(1, 5))
-	require.NoError(t, losePower(t, first, 1, first.Moments(rnd, 4), func(root string, moment int) error {
+	require.NoError(t, losePower(t, first, 1, first.Moments(rnd, max(1, 4/powerShare)), func(root string, moment int) error {
 		acked := got.by(moment)
 		d, err := powerloss.New(root)
 		if err != nil {
