@@ -416,6 +416,8 @@ const (
 	EventNotice               EventType = "channel.notice"
 	EventItemReleased         EventType = "item.released"
 	EventItemQuarantined      EventType = "item.quarantined"
+	EventWorkParked           EventType = "work.parked" // given up: data.kind, data.work
+	EventWorkRetried          EventType = "work.retried"
 	EventPresence             EventType = "agent.presence"
 	EventAgentUpdated         EventType = "agent.updated"
 	EventQueueUpdated         EventType = "queue.updated"

@@ -110,7 +110,7 @@ func batches(claimed []*Work) [][]*Work {
 }
 
 // maxAttempts is how often automatic replies and notices are tried before they
-// are parked for a person, and how often an item is interpreted before it is
+// are parked for a person (see [Desk.Parked]), and how often an item is interpreted before it is
 // quarantined. Sends have a time instead, see Timing.GiveUp.
 const maxAttempts = 20
 
@@ -167,9 +167,18 @@ func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 	back.LastError = clean(cause.Error(), 300)
 	// Sends end by Timing.GiveUp, interpretation in quarantine, and a queue is
 	// looked at until that works.
-	back.Parked = w.Attempts >= maxAttempts && (w.Kind == WorkAutoReply || w.Kind == WorkNotify)
-	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
+	give := w.Attempts >= maxAttempts && (w.Kind == WorkAutoReply || w.Kind == WorkNotify)
+	want := func() Want {
+		if give {
+			return Want{Records: []RecordRef{parkedRef(w.ID)}}
+		}
+		return Want{}
+	}
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, want, func(u *unit) error {
 		again := back
+		if give {
+			return u.park(&again)
+		}
 		again.NotBefore = u.now.Add(backoff(w.Attempts, time.Second, d.cfg.Timing.RetryMax))
 		u.addWork(&again)
 		return nil
