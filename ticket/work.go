@@ -127,7 +127,7 @@ func (d *Desk) do(ctx context.Context, batch []*Work) {
 		return
 	}
 	// A lost lease is another worker's success, or is found again by it.
-	if errors.Is(err, ErrConflict) || ctx.Err() != nil {
+	if isLost(err) || ctx.Err() != nil {
 		d.log.Debug("work lost", "kind", w.Kind, "work", w.ID, slog.Any("error", err))
 		return
 	}
@@ -136,6 +136,10 @@ func (d *Desk) do(ctx context.Context, batch []*Work) {
 		d.putBack(ctx, w, err)
 	}
 }
+
+// isLost reports whether work came to nothing since another worker has it: its
+// revision is another, as often as it is tried.
+func isLost(err error) bool { return errors.Is(err, ErrConflict) || errors.Is(err, ErrBusy) }
 
 func (d *Desk) doSafely(ctx context.Context, batch []*Work) (err error) {
 	w := batch[0]
@@ -183,7 +187,7 @@ func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 		u.addWork(&again)
 		return nil
 	})
-	if err != nil && !errors.Is(err, ErrConflict) {
+	if err != nil && !isLost(err) {
 		d.log.Warn("put back work", "work", w.ID, slog.Any("error", err))
 	}
 }
