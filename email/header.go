@@ -1,6 +1,9 @@
 package email
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Header holds the fields of a mail in their order.
 type Header struct {
@@ -18,7 +21,7 @@ type Field struct {
 // aside, or "".
 func (h Header) Get(name string) string {
 	for _, f := range h.Fields {
-		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
+		if strings.EqualFold(f.Name, name) {
 			return f.Value
 		}
 	}
@@ -28,7 +31,7 @@ func (h Header) Get(name string) string {
 // Has reports whether there is a field with the given name.
 func (h Header) Has(name string) bool {
 	for _, f := range h.Fields {
-		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
+		if strings.EqualFold(f.Name, name) {
 			return true
 		}
 	}
@@ -39,7 +42,7 @@ func (h Header) Has(name string) bool {
 func (h Header) Values(name string) []string {
 	var out []string
 	for _, f := range h.Fields {
-		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
+		if strings.EqualFold(f.Name, name) {
 			out = append(out, f.Value)
 		}
 	}
@@ -50,7 +53,7 @@ func (h Header) Values(name string) []string {
 func (h rawHeader) decode(hint string) Header {
 	out := Header{Fields: make([]Field, 0, len(h))}
 	for _, f := range h {
-		v := strings.TrimSpace(f.value)
+		v := string(bytes.TrimSpace(f.value))
 		out.Fields = append(out.Fields, Field{Name: f.name, Value: cleanLine(decodeWords(v, hint))})
 	}
 	return out

@@ -206,13 +206,7 @@ func forwardWithin(lines []textLine) bool {
 // plainLine is a line without the asterisks of bold text and outer blanks, and
 // with plain blanks.
 func plainLine(s string) string {
-	if strings.IndexByte(s, '*') >= 0 {
-		s = strings.ReplaceAll(s, "*", "")
-	}
-	if strings.Contains(s, "\u00a0") {
-		s = strings.ReplaceAll(s, "\u00a0", " ")
-	}
-	return strings.TrimSpace(s)
+	return strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(s, "*", ""), "\u00a0", " "))
 }
 
 func trimLines(lines []textLine) []textLine {
@@ -242,20 +236,16 @@ func wordsIn(s string) bool {
 
 // linesOf cuts text into lines without marks.
 func linesOf(s string) []textLine {
-	out := make([]textLine, 0, strings.Count(s, "\n")+1)
-	for l := range strings.SplitSeq(s, "\n") {
-		out = append(out, textLine{text: l})
+	parts := strings.Split(s, "\n")
+	out := make([]textLine, len(parts))
+	for i, p := range parts {
+		out[i].text = p
 	}
 	return out
 }
 
 func textOf(lines []textLine) string {
-	size := len(lines)
-	for _, l := range lines {
-		size += len(l.text)
-	}
 	var b strings.Builder
-	b.Grow(size)
 	for i, l := range lines {
 		if i > 0 {
 			b.WriteByte('\n')

@@ -95,10 +95,7 @@ func attribution(lines []textLine) (n int, tried bool) {
 // and that is cheap to tell.
 func colonSoon(lines []textLine) bool {
 	for n := 0; n < maxAttribution && n < len(lines); n++ {
-		s := lines[n].text
-		for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t' || s[len(s)-1] == '*') {
-			s = s[:len(s)-1]
-		}
+		s := strings.TrimRight(lines[n].text, " \t*")
 		if s == "" {
 			return false
 		}

@@ -39,8 +39,9 @@ type Desk struct {
 	ring       keyRing
 	connectors map[channel.Kind]channel.Connector
 	policies   map[string]routing.Policy
-	feed       signal // of new events
-	hooks      signal // of changed webhooks
+	feed       signal        // of new events
+	hooks      signal        // of changed webhooks
+	changed    chan struct{} // another process has changed the configuration
 
 	viewed atomic.Pointer[deskView]
 
@@ -129,6 +130,7 @@ func New(cfg Config) (*Desk, error) {
 	}
 	d.feed.init()
 	d.hooks.init()
+	d.changed = make(chan struct{}, 1)
 	d.viewed.Store(&deskView{})
 	for _, c := range cfg.Connectors {
 		if _, ok := d.connectors[c.Kind()]; ok {

@@ -1,4 +1,0 @@
-package dirblob
-
-// OpenOn is Open on another file system.
-var OpenOn = open

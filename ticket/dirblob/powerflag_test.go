@@ -1,5 +1,0 @@
-package dirblob_test
-
-import "flag"
-
-var powerPoints = flag.Int("power.points", 60, "moments at which the tests lose power")

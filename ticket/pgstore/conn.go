@@ -1,0 +1,88 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// conn is what statements run on: the pool, or the host's transaction.
+type conn interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// maxReads is how often a read is tried when its connection breaks: a pool may
+// hold several that a restart of the server has left behind.
+const maxReads = 4
+
+// read calls f, again if the connection broke.
+func (b *Backend) read(ctx context.Context, f func(ctx context.Context, c conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, b.options.timeout, errSlow)
+	defer cancel()
+	if tx := joined(ctx); tx != nil {
+		return f(ctx, tx)
+	}
+	for try := 1; ; try++ {
+		err := f(ctx, b.pool)
+		if err == nil || ctx.Err() != nil || try == maxReads || !broken(err) {
+			return err
+		}
+		pause := time.NewTimer(time.Duration(try*try) * 10 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
+
+var errSlow = errors.New("the database did not answer in time")
+
+// broken reports whether err is of the connection, not of what was asked.
+func broken(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pg.Code {
+		case "57P01", "57P02", "57P03": // the server shuts down, crashed, starts
+			return true
+		}
+		return pg.Code[:2] == "08"
+	}
+	return !errors.Is(err, pgx.ErrNoRows) && !errors.As(err, new(*pgx.ScanArgError)) &&
+		!errors.Is(err, ticket.ErrConflict) && !errors.Is(err, errDecode)
+}
+
+// errDecode is of what is in the database but cannot be understood.
+var errDecode = errors.New("a document cannot be read")
+
+// wrap says what was attempted. When the caller's context has ended that is the
+// error.
+func wrap(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ticket.ErrConflict) && !errors.Is(err, ticket.ErrLimit) {
+		return ended
+	}
+	return fmt.Errorf("pgstore: %s: %w", what, err)
+}
+
+// harmless reports whether err says that nothing was done.
+func harmless(err error) bool { return pgconn.SafeToRetry(err) || starting(err) }

@@ -1,0 +1,119 @@
+package pgstore
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The schema, as files that are applied in the order of their numbers. They are
+// published so that other tools can be used in place of [Open]; those put the
+// schema first in the search_path, and write the number into schema_version.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrationLock is the transaction's advisory lock under which one process at a
+// time migrates: "anteroom" in ASCII. It needs no session, so that it works
+// through a proxy.
+const migrationLock = 0x616e7465726f6f6d
+
+// migrate brings the schema up to date.
+func (b *Backend) migrate(ctx context.Context) error {
+	scripts, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	// Reading first spares an opening process the wait for a migrating one.
+	have, err := b.version(ctx, b.pool)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	switch {
+	case have > len(scripts):
+		return newer(have, len(scripts))
+	case have == len(scripts):
+		return nil
+	case !b.options.migrate:
+		return fmt.Errorf("the schema has version %d, and %d is needed: apply the migrations", have, len(scripts))
+	}
+	tx, err := b.pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.apply(ctx, tx, scripts); err != nil {
+		return errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
+	}
+	return tx.Commit(ctx)
+}
+
+func newer(have, known int) error {
+	return fmt.Errorf("the schema has version %d, this program knows up to %d: use a newer one", have, known)
+}
+
+// version returns the number of the last script that was applied. It asks the
+// catalogues, since to_regclass and the like may answer from a cache that does
+// not know yet what was done while the lock was waited for.
+func (b *Backend) version(ctx context.Context, c conn) (v int, err error) {
+	const tables = `SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1::text AND c.relname = 'schema_version'`
+	var exists int
+	if err := c.QueryRow(ctx, tables, b.options.schema).Scan(&exists); err != nil || exists == 0 {
+		return 0, err
+	}
+	err = c.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM "+b.sql.schema+"schema_version").Scan(&v)
+	return v, err
+}
+
+func (b *Backend) apply(ctx context.Context, tx pgx.Tx, scripts []string) error {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1::bigint)", int64(migrationLock)); err != nil {
+		return fmt.Errorf("wait for another migration: %w", err)
+	}
+	have, err := b.version(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if have > len(scripts) {
+		return newer(have, len(scripts))
+	}
+	if have == 0 {
+		// Who may use a schema need not be allowed to make one.
+		var exists int
+		err := tx.QueryRow(ctx, "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1::text", b.options.schema).Scan(&exists)
+		if err == nil && exists == 0 {
+			_, err = tx.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{b.options.schema}.Sanitize())
+		}
+		if err != nil {
+			return fmt.Errorf("make the schema: %w", err)
+		}
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL search_path TO "+pgx.Identifier{b.options.schema}.Sanitize()); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)"); err != nil {
+		return err
+	}
+	for i, name := range scripts[have:] {
+		number, err := strconv.Atoi(strings.TrimPrefix(name, "migrations/")[:4])
+		if err != nil || number != have+i+1 {
+			return fmt.Errorf("migration %s is out of order", name)
+		}
+		script, err := migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, string(script)); err != nil {
+			return fmt.Errorf("migration %s: %w", name, err)
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO schema_version (version) VALUES ($1)", number); err != nil {
+			return err
+		}
+	}
+	return nil
+}

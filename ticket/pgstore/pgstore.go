@@ -1,0 +1,268 @@
+// Package pgstore keeps the data of portals in PostgreSQL, version 15 or later,
+// for any number of processes at once.
+//
+// # Durability
+//
+// A commit that has returned is as durable as PostgreSQL makes it: with its
+// default settings, flushed to disk. All statements of a commit are sent at once
+// and need one round trip; there is no moment at which a process that pauses or
+// dies leaves a transaction open behind it. The commits of one portal that wait
+// while others are under way go into the next transaction together; one that
+// conflicts fails alone.
+//
+// # Concurrency
+//
+// All methods are safe for concurrent use, in any number of processes. A call
+// whose context ends before its commit was begun has written nothing; one that
+// was begun finishes, and tells its result. Numbers of tickets and cursors of
+// events are given under the lock of the portal's row, which a commit takes last
+// and holds until it is durable.
+//
+// # Errors
+//
+// Operations fail as [ticket.Store] says. Deadlocks and failed serialization are
+// conflicts. When a connection breaks during a commit nobody knows whether it was
+// written; the error is then neither a conflict nor a limit. No error holds the
+// connection string's password.
+//
+// # Proxies
+//
+// Nothing but the listener keeps state in a session: it may be used through
+// PgBouncer in transaction mode. Before version 1.21, and wherever prepared
+// statements are not passed on, say so in the connection string, with
+// default_query_exec_mode=exec, and give the listener a way of its own with
+// [Listen]. Without notifications other processes' writes are seen by polling.
+//
+// # The host's own rows
+//
+// See [WithTx] for writing them and the library's in one transaction.
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// Backend is an opened database. Make one with [Open].
+type Backend struct {
+	pool    *pgxpool.Pool
+	options options
+	sql     *statements
+	news    *herald
+
+	mu      sync.Mutex
+	ids     map[string]int64 // of portals that exist
+	groups  map[string]*group
+	closed  bool
+	writing sync.WaitGroup // transactions under way
+}
+
+var _ ticket.Backend = (*Backend)(nil)
+
+type options struct {
+	schema  string
+	conns   int
+	timeout time.Duration
+	listen  string
+	migrate bool
+	writers int
+}
+
+// An Option changes how [Open] opens a database.
+type Option func(*options)
+
+// Schema sets the schema that the tables are in, which is made if it does not
+// exist: lower-case letters, digits and underscores. The default is "anteroom".
+func Schema(name string) Option { return func(o *options) { o.schema = name } }
+
+// Connections sets how many connections are open at the most, besides the
+// listener's. The default is 16, or pool_max_conns of the connection string.
+func Connections(n int) Option { return func(o *options) { o.conns = max(1, n) } }
+
+// Timeout sets how long one operation may take in the database. A commit that
+// takes longer is rolled back. The default is 30 seconds.
+func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
+
+// Listen sets the connection string of the listener, for when the other one goes
+// through a proxy that does not pass on notifications. An empty one means that
+// there is none, and that writes of other processes are seen by polling.
+func Listen(connString string) Option { return func(o *options) { o.listen = connString } }
+
+// WithoutMigrations leaves the schema alone. Open then fails unless it is up to
+// date. It is for hosts that apply the files of migrations/ themselves.
+func WithoutMigrations() Option { return func(o *options) { o.migrate = false } }
+
+// Open connects to a database, such as "postgres://user:password@host/name", and
+// brings its schema up to date; several processes may do so at the same time. It
+// fails if the schema is of a newer version of this package.
+func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
+	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 2}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,40}$`).MatchString(o.schema) {
+		return nil, fmt.Errorf("pgstore: open: %q is not the name of a schema", o.schema)
+	}
+	cfg, err := parse(connString, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.listen != "" {
+		// It is a mistake that would else be found by looking for late events.
+		if _, err := parse(o.listen, o); err != nil {
+			return nil, err
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("pgstore: open: %w", err)
+	}
+	b := &Backend{pool: pool, options: o, sql: newStatements(o.schema), ids: map[string]int64{}, groups: map[string]*group{}}
+	b.news = newHerald(b)
+	if err := b.migrate(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("pgstore: open: %w", err)
+	}
+	return b, nil
+}
+
+// parse reads a connection string. Its errors do not show it, since what cannot
+// be read may be the password.
+func parse(connString string, o options) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(connString)
+	if err != nil {
+		return nil, errors.New("pgstore: open: the connection string cannot be read: want postgres://user:password@host/database, with what is special in the password percent-encoded")
+	}
+	if o.conns > 0 {
+		cfg.MaxConns = int32(min(o.conns, 10000))
+	} else if !strings.Contains(connString, "pool_max_conns") {
+		cfg.MaxConns = 16
+	}
+	switch cfg.ConnConfig.DefaultQueryExecMode {
+	case pgx.QueryExecModeSimpleProtocol:
+		return nil, errors.New("pgstore: open: default_query_exec_mode=simple_protocol is not supported: use exec")
+	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeDescribeExec:
+		// A context that ends stops the statement in the server too. Not through
+		// an old proxy: a request to cancel whose sender does not wait for the
+		// end of it makes PgBouncer 1.18 crash.
+		cfg.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+			return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 2 * time.Second}
+		}
+	}
+	return cfg, nil
+}
+
+// Portal returns the store of one portal. The name holds no U+0000.
+func (b *Backend) Portal(name string) ticket.Store { return &portal{b: b, name: name} }
+
+// Close waits for what is under way and closes the connections. Later operations
+// fail. A second Close does nothing.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	b.mu.Unlock()
+	b.writing.Wait()
+	b.news.close()
+	b.pool.Close()
+	return nil
+}
+
+var errClosed = errors.New("the store is closed")
+
+// begin is called before a write, and end after it.
+func (b *Backend) begin() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return errClosed
+	}
+	b.writing.Add(1)
+	return nil
+}
+
+func (b *Backend) end() { b.writing.Done() }
+
+// portal is the store of one portal.
+type portal struct {
+	b    *Backend
+	name string
+}
+
+var (
+	_ ticket.Store   = (*portal)(nil)
+	_ ticket.Watcher = (*portal)(nil)
+)
+
+// id returns the portal's number, 0 if nothing was written to it.
+func (p *portal) id(ctx context.Context) (id int64, err error) {
+	p.b.mu.Lock()
+	id, known := p.b.ids[p.name]
+	p.b.mu.Unlock()
+	if known {
+		return id, nil
+	}
+	err = p.b.read(ctx, func(ctx context.Context, c conn) error {
+		err := c.QueryRow(ctx, p.b.sql.portalID, p.name).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err == nil && id != 0 && joined(ctx) == nil {
+		p.b.know(p.name, id)
+	}
+	return id, err
+}
+
+func (b *Backend) know(name string, id int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ids[name] = id
+}
+
+// made returns the portal's number, having made it if there was none.
+func (p *portal) made(ctx context.Context) (int64, error) {
+	id, err := p.id(ctx)
+	if err != nil || id != 0 {
+		return id, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.b.options.timeout)
+	defer cancel()
+	var to conn = p.b.pool
+	if tx := joined(ctx); tx != nil {
+		to = tx
+	}
+	if _, err := to.Exec(ctx, p.b.sql.makePortal, p.name); err != nil {
+		return 0, err
+	}
+	return p.id(ctx)
+}
+
+// view calls f with a connection and the portal's number, unless nothing was ever
+// written to the portal. f may be called again after a connection broke.
+func (p *portal) view(ctx context.Context, what string, f func(ctx context.Context, c conn, id int64) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	id, err := p.id(ctx)
+	if err == nil && id != 0 {
+		err = p.b.read(ctx, func(ctx context.Context, c conn) error { return f(ctx, c, id) })
+	}
+	return wrap(ctx, what, err)
+}

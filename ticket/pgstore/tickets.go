@@ -1,0 +1,147 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
+)
+
+func scanTicket(rows pgx.Rows) (*ticket.Ticket, driver.Place, error) {
+	var at driver.Place
+	var rev, number int64
+	var doc []byte
+	if err := rows.Scan(&at.ID, &at.At, &rev, &number, &doc); err != nil {
+		return nil, at, err
+	}
+	v, err := decode[ticket.Ticket](doc)
+	if err != nil {
+		return nil, at, err
+	}
+	v.Revision, v.Number = rev, number
+	return v, at, nil
+}
+
+// ticketQuery returns the list and the ranks to join, and where it begins.
+func ticketQuery(id int64, f *ticket.TicketFilter, pg ticket.Page) (q *query, ranks []int64, at driver.Place, err error) {
+	q = &query{list: "tickets", table: "tickets", columns: "id, updated, rev, number, doc", updated: f.Order == ticket.LatestUpdate}
+	q.and("portal = " + q.arg(id) + " AND NOT deleted")
+	is(q, "queue", f.Queue)
+	is(q, "assignee", f.Assignee)
+	is(q, "channel", f.Channel)
+	is(q, "contact", f.Contact)
+	if f.Unassigned {
+		q.and("assignee IS NULL")
+	}
+	if f.Number != 0 {
+		q.and("number = " + q.arg(f.Number))
+	}
+	at, err = q.after(pg.After)
+	return q, q.statuses(f), at, err
+}
+
+// Tickets lists tickets.
+func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.Page) (out []*ticket.Ticket, next ticket.Next, err error) {
+	if _, _, _, err := ticketQuery(0, &f, pg); err != nil {
+		return nil, "", err
+	}
+	words := terms(f.Terms)
+	if len(f.Terms) > 0 && len(words) == 0 {
+		return nil, "", ctx.Err() // terms without a letter or digit, which begin no word
+	}
+	err = p.view(ctx, "list tickets", func(ctx context.Context, c conn, id int64) error {
+		if len(words) > 0 {
+			out, next, err = p.search(ctx, c, id, &f, pg, words)
+			return err
+		}
+		q, ranks, _, err := ticketQuery(id, &f, pg)
+		if err == nil {
+			out, next, err = page(ctx, c, p.b.sql, q, pg, ranks, scanTicket)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return out, next, nil
+}
+
+// search lists the tickets with words. What is common is found among the newest
+// tickets alone: those of the last days, then of the last weeks; only what does
+// not fill a page there, and so is rare, is looked for among all.
+func (p *portal) search(ctx context.Context, c conn, id int64, f *ticket.TicketFilter, pg ticket.Page, words []string) (out []*ticket.Ticket, next ticket.Next, err error) {
+	_, _, at, err := ticketQuery(id, f, pg)
+	if err != nil {
+		return nil, "", err
+	}
+	top := at.ID
+	if top == "" && f.Order == ticket.NewestFirst {
+		err := c.QueryRow(ctx, p.b.sql.in("SELECT id FROM anteroom.tickets WHERE portal = $1 ORDER BY id DESC LIMIT 1"), id).Scan(&top)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, "", nil
+		}
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	for i := len(scopes) - 1; i >= 0; i-- {
+		s := scopes[i]
+		ids := []string{""}
+		if s.chars > 0 {
+			var ok bool
+			if ids, ok = s.window(top); !ok || f.Order != ticket.NewestFirst || f.Number != 0 {
+				continue
+			}
+		}
+		q, ranks, _, err := ticketQuery(id, f, pg)
+		if err != nil {
+			return nil, "", err
+		}
+		found := "id IN (SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(id, ids, words)) + "::tsquery AND portal = $1)"
+		q.and(found)
+		out, next, err = page(ctx, c, p.b.sql, q, pg, ranks, scanTicket)
+		if err != nil || next != "" {
+			return out, next, err
+		}
+	}
+	return out, next, nil
+}
+
+// statuses restricts the list to f's statuses. What is narrowed enough without
+// them gets a condition. Else it returns the ranks to join, which are all if f
+// has none, so that every list is read in the order of an index.
+func (q *query) statuses(f *ticket.TicketFilter) (ranks []int64) {
+	narrow := f.Number != 0 || f.Contact != "" || len(f.Terms) > 0
+	var others []string
+	for _, s := range f.Statuses {
+		rank := statusRank(s)
+		if !slices.Contains(ranks, rank) {
+			ranks = append(ranks, rank)
+		}
+		if rank == otherRank {
+			others = append(others, clean(string(s)))
+		}
+	}
+	if len(others) > 0 {
+		q.and("(rank <> 5 OR status = ANY(" + q.arg(others) + "::text[]))")
+	}
+	if !narrow {
+		if len(ranks) == 0 {
+			ranks = []int64{1, 2, 3, 4, otherRank}
+		}
+		return ranks
+	}
+	if len(ranks) > 0 {
+		list := make([]string, len(ranks))
+		for i, r := range ranks {
+			list[i] = string('0' + byte(r))
+		}
+		q.and("rank IN (" + strings.Join(list, ", ") + ")")
+	}
+	return nil
+}
