@@ -45,22 +45,25 @@ type conn struct {
 	feed     feed
 	overSize bool // the last MAIL declared a size that no message may have
 
-	mu       sync.Mutex
-	top      net.Conn // the socket, or TLS on it
-	sealed   bool     // TLS is on
-	helloed  bool     // EHLO was said since the greeting or STARTTLS
-	err      error    // sticky
-	held     error    // came beside data: the error of the next read
-	greeted  bool
-	phase    phase
-	until    time.Time // end of the greeting or data phase
-	lifetime time.Time
-	started  time.Time // of the data phase
-	received int64     // bytes of the data phase
-	replies  int
-	busy     bool // a transaction is under way
-	stopping bool // ends as soon as it is not busy
-	linger   bool // lets the peer read the last answer
+	mu      sync.Mutex
+	top     net.Conn // the socket, or TLS on it
+	sealed  bool     // TLS is on
+	helloed bool     // EHLO was said since the greeting or STARTTLS
+	err     error    // sticky
+	held    error    // came beside data: the error of the next read
+	greeted bool
+	phase   phase
+	until   time.Time // end of the greeting or data phase
+	// lineUntil is when a command line must have come; zero while there is none
+	// to come.
+	lineUntil time.Time
+	lifetime  time.Time
+	started   time.Time // of the data phase
+	received  int64     // bytes of the data phase
+	replies   int
+	busy      bool // a transaction is under way
+	stopping  bool // ends as soon as it is not busy
+	linger    bool // lets the peer read the last answer
 }
 
 func newConn(raw net.Conn, limits *Limits, cfg *tls.Config, pregreet time.Duration, release func()) *conn {
@@ -120,6 +123,10 @@ func (c *conn) deadline(now time.Time) time.Time {
 	switch c.phase {
 	case phaseGreeting:
 		d = c.until
+	case phaseCommand:
+		if !c.lineUntil.IsZero() {
+			d = c.lineUntil
+		}
 	case phaseData:
 		d = earlier(now.Add(c.limits.DataIdle), c.until)
 		if rate := c.limits.DataRate; rate > 0 {

@@ -70,6 +70,8 @@ type parcel struct {
 // nil for taken. Each says by itself that it takes its channel, or those of one
 // sink are committed in one call.
 func (d *delivery) deliver(each bool) []*smtp.SMTPError {
+	ctx, cancel := context.WithTimeout(d.session.run.work, d.session.run.limits.Commit)
+	defer cancel()
 	status := make([]*smtp.SMTPError, len(d.tx.rcpts))
 	set := func(rcpts []int, s *smtp.SMTPError) {
 		for _, i := range rcpts {
@@ -82,6 +84,13 @@ func (d *delivery) deliver(each bool) []*smtp.SMTPError {
 		}
 		return status
 	}
+	server := d.session.run.server
+	parsing, err := server.parsing.take(ctx, d.spool.Size())
+	if err != nil {
+		d.log(slog.LevelWarn, "hosted: too many large messages at a time", "error", err)
+		return fail(replyTryLater())
+	}
+	defer server.parsing.give(parsing)
 	mail, err := email.Read(d.spool.body())
 	if err != nil {
 		d.log(slog.LevelWarn, "hosted: message could not be read back", "error", err)

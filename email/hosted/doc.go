@@ -61,7 +61,9 @@
 // MemoryBytes is held in memory. A larger one goes, while it arrives, to the first
 // sink that keeps bodies ahead (channel.BodyKeeper, as the engine does with Blobs),
 // and else to a file without a name in SpoolDir.
-// Timing is enforced on each read, and the first read error of a connection is its
+// How much is being understood at a time is bounded by ParseBytes, so that many
+// large messages at once wait for each other and not for memory. Timing is
+// enforced on each read, and the first read error of a connection is its
 // last: what follows a timeout within a message is never taken for a command.
 //
 // A message sent with DATA ends with CR LF dot CR LF and nothing else (RFC 5321

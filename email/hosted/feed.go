@@ -48,6 +48,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		if f.left -= int64(n); f.left == 0 && !f.cut {
 			f.unit = unitLine
 		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			err = replyBroken() // any other error go-smtp would answer with 554 and its text
+		}
 		return n, err
 	case unitData:
 		if err := c.skip(); err != nil {
@@ -109,6 +112,8 @@ func (c *conn) nextLine() error {
 
 // readLine returns the next line, good until the read after it.
 func (c *conn) readLine() ([]byte, error) {
+	c.expectLine(time.Now().Add(c.limits.Idle))
+	defer c.expectLine(time.Time{})
 	for seen := 0; ; {
 		if _, err := c.in.Peek(seen + 1); err != nil {
 			return nil, err
@@ -130,6 +135,13 @@ func (c *conn) refuse(err error) error {
 	c.fail(err)
 	c.linger = true
 	return c.err
+}
+
+// expectLine says until when a command line must have come.
+func (c *conn) expectLine(until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lineUntil = until
 }
 
 // parseChunk reads a BDAT command the way go-smtp does. It reports false for one

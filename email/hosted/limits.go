@@ -23,8 +23,8 @@ type Limits struct {
 	Pregreet time.Duration
 	// Hello is the time from the greeting to EHLO. Default 30 s.
 	Hello time.Duration
-	// Idle is the longest wait for a command. Default 5 min (RFC 5321
-	// section 4.5.3.2.7).
+	// Idle is the longest wait for a whole command line. Default 5 min (RFC
+	// 5321 section 4.5.3.2.7).
 	Idle time.Duration
 	// DataIdle is the longest wait within a message. Default 3 min (RFC 5321
 	// section 4.5.3.2.5).
@@ -101,6 +101,11 @@ type Limits struct {
 	// Default 1 s; negative is no limit.
 	RefreshEvery time.Duration
 
+	// ParseBytes bounds the messages that are understood and committed at a
+	// time, by their size, of which at most 4.25 MiB counts: more is never
+	// held of one. Further ones wait, for no longer than Commit. Messages of
+	// up to 32 KiB do not count. Default 64 MiB.
+	ParseBytes int64
 	// Commit is how long Accept may take. Default 2 min. Then the answer is
 	// 451.
 	Commit time.Duration
@@ -138,6 +143,7 @@ func (l Limits) withDefaults() Limits {
 	or(&l.UnknownDelay, time.Second)
 	or(&l.Refresh, 10*time.Second)
 	or(&l.RefreshEvery, time.Second)
+	or(&l.ParseBytes, 64<<20)
 	or(&l.Commit, 2*time.Minute)
 	or(&l.Grace, 20*time.Second)
 	return l

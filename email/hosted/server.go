@@ -52,6 +52,7 @@ type Server struct {
 	limitsOnce sync.Once
 	bounds     Limits
 	spooled    atomic.Int64
+	parsing    budget
 
 	refreshOnce  sync.Once
 	refreshSlots chan struct{}
@@ -167,7 +168,10 @@ func (s *Server) listening() bool {
 }
 
 func (s *Server) limits() *Limits {
-	s.limitsOnce.Do(func() { s.bounds = s.Limits.withDefaults() })
+	s.limitsOnce.Do(func() {
+		s.bounds = s.Limits.withDefaults()
+		s.parsing.all = s.bounds.ParseBytes
+	})
 	return &s.bounds
 }
 
