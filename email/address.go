@@ -118,7 +118,7 @@ func isLetterDigit(c byte) bool {
 
 // isAtext reports whether c may stand in an atom (RFC 5322 section 3.2.3).
 func isAtext(c byte) bool {
-	return isLetterDigit(c) || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
+	return isLetterDigit(c) || c < 0x80 && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
 }
 
 func hasControl(s string) bool {
@@ -160,6 +160,9 @@ func NormalizeAddress(addr string) string {
 	local, domain := addr[:i], strings.TrimSuffix(addr[i+1:], ".")
 	if j := strings.IndexByte(local, '+'); j > 0 {
 		local = local[:j]
+	}
+	if len(local)+1+len(domain) == len(addr) {
+		return addr
 	}
 	return local + "@" + domain
 }

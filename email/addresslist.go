@@ -11,6 +11,14 @@ import (
 // comments, groups, missing and unclosed angle brackets. hint is the charset of
 // raw 8-bit bytes.
 func parseParties(raw, hint string) []channel.Party {
+	if p, ok := commonParty(raw); ok {
+		return []channel.Party{p}
+	}
+	return otherParties(raw, hint)
+}
+
+// otherParties reads the lists that commonParty does not.
+func otherParties(raw, hint string) []channel.Party {
 	var out []channel.Party
 	pending := "" // text before a comma that belongs to the next name
 	entries := splitList(raw)
@@ -29,6 +37,39 @@ func parseParties(raw, hint string) []channel.Party {
 		}
 	}
 	return out
+}
+
+// commonParty reads one address in the forms that most have, in which nothing
+// needs to be decoded or guessed: "a@b", "Name <a@b>" and the same with quotes
+// around the name.
+func commonParty(s string) (channel.Party, bool) {
+	s = strings.Trim(s, " ")
+	name, addr := "", s
+	if i := strings.IndexByte(s, '<'); i >= 0 {
+		if s[len(s)-1] != '>' {
+			return channel.Party{}, false
+		}
+		name, addr = strings.Trim(s[:i], " "), s[i+1:len(s)-1]
+		if n := len(name); n > 2 && name[0] == '"' && name[n-1] == '"' {
+			name = strings.Trim(name[1:n-1], " ")
+		}
+	}
+	ok := isPlain(name) && !strings.ContainsAny(name, `"'\\<>()@,;:=?`) && plainAddress(addr)
+	return channel.Party{Name: name, Address: addr}, ok
+}
+
+// plainAddress reports whether s is an address of dots and atoms.
+func plainAddress(s string) bool {
+	at := strings.IndexByte(s, '@')
+	if at <= 0 || at == len(s)-1 || len(s) > 254 || s[0] == '\'' || s[len(s)-1] == '\'' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAtext(c) && c != '.' && i != at {
+			return false
+		}
+	}
+	return !strings.Contains(s, "=?")
 }
 
 // listEntry is one entry of an address list, before decoding.

@@ -50,7 +50,7 @@ func (r *reading) autoReport() (channel.AutomaticKind, string) {
 		return channel.AutomaticReport, m.MachineReport + " report"
 	}
 	if r.root != nil && r.root.typ == "multipart/report" {
-		return channel.AutomaticReport, "multipart/report; report-type=" + cleanLine(r.root.params["report-type"])
+		return channel.AutomaticReport, "multipart/report; report-type=" + cleanLine(r.root.params.get("report-type"))
 	}
 	for _, t := range []string{"message/delivery-status", "message/global-delivery-status"} {
 		if r.find(t) != nil {
@@ -175,9 +175,9 @@ func (r *reading) autoSuppress() (channel.AutomaticKind, string) {
 func (r *reading) autoParts() (kind channel.AutomaticKind, reason string) {
 	r.walk(func(p *part) {
 		switch {
-		case p.typ == "text/calendar" && strings.EqualFold(p.params["method"], "reply"):
+		case p.typ == "text/calendar" && strings.EqualFold(p.params.get("method"), "reply"):
 			kind, reason = channel.AutomaticReply, "text/calendar; method=REPLY"
-		case strings.HasSuffix(p.typ, "pkcs7-mime") && strings.EqualFold(p.params["smime-type"], "signed-receipt"):
+		case strings.HasSuffix(p.typ, "pkcs7-mime") && strings.EqualFold(p.params.get("smime-type"), "signed-receipt"):
 			kind, reason = channel.AutomaticReport, "S/MIME receipt"
 		}
 	})
@@ -234,5 +234,25 @@ var away = regexp.MustCompile(`(?i)^\W*(auto(matic|mated)?[ -]?(reply|response|a
 
 // isAwaySubject reports whether a subject begins like an out-of-office reply.
 func isAwaySubject(s string) bool {
-	return len(s) < 1000 && away.MatchString(s)
+	return len(s) < 1000 && mayBeAway(s) && away.MatchString(s)
+}
+
+// awayOpeners are how the alternatives of away begin.
+var awayOpeners = openers{
+	heads:   "aut out awa ooo vac on  res aus for fue abs abw ris fuo afw poi odp oto ofi bal",
+	letters: "rRaApPvVtT",
+}
+
+// mayBeAway tells cheaply most subjects that away does not match. What stands
+// before the first letter means nothing to it, and letters that are not ASCII
+// may stand there.
+func mayBeAway(s string) bool {
+	i := 0
+	for i < len(s) && !isLetterDigit(s[i]) && s[i] != '_' {
+		if s[i] >= 0x80 {
+			return true
+		}
+		i++
+	}
+	return awayOpeners.may(s[i:])
 }

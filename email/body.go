@@ -1,9 +1,11 @@
 package email
 
 import (
+	"bytes"
 	"encoding/hex"
 	"html"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -70,13 +72,13 @@ func (r *bodyReader) leaf(p *part) body {
 	if l.cut {
 		r.defect("text over the limit: the end was cut off")
 	}
-	if p.typ == "text/html" || looksHTML(l.text) && !strings.Contains(string(l.text[:min(len(l.text), 4096)]), "\n\n") && p.params["charset"] == "" && p.typ == "text/plain" {
-		h := r.decode(l.text, htmlCharset(p.params["charset"], l.text), l.cut)
+	if p.typ == "text/html" || looksHTML(l.text) && !strings.Contains(string(l.text[:min(len(l.text), 4096)]), "\n\n") && p.params.get("charset") == "" && p.typ == "text/plain" {
+		h := r.decode(l.text, htmlCharset(p.params.get("charset"), l.text), l.cut)
 		return body{html: h, has: true}
 	}
-	t := r.decode(l.text, p.params["charset"], l.cut)
-	if strings.EqualFold(p.params["format"], "flowed") {
-		t = unflow(t, strings.EqualFold(p.params["delsp"], "yes"))
+	t := r.decode(l.text, p.params.get("charset"), l.cut)
+	if strings.EqualFold(p.params.get("format"), "flowed") {
+		t = unflow(t, strings.EqualFold(p.params.get("delsp"), "yes"))
 	}
 	return body{text: t, has: true}
 }
@@ -101,11 +103,43 @@ func (r *bodyReader) isText(p *part) bool {
 
 // decode turns the bytes of a text into text with LF line ends.
 func (r *bodyReader) decode(b []byte, charset string, cut bool) string {
+	if s, ok := plainUTF8(b, charset); ok {
+		return s
+	}
 	t, defect := decodeCharset(b, charset)
 	if defect != "" && !cut {
 		r.defect(defect)
 	}
 	return lineFeeds(t)
+}
+
+// plainUTF8 does what decode does for text that is UTF-8 and says so, in one go.
+func plainUTF8(b []byte, charset string) (string, bool) {
+	switch charset {
+	case "utf-8", "UTF-8", "us-ascii", "US-ASCII", "":
+	default:
+		return "", false
+	}
+	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 || bytes.IndexByte(b, 0x1b) >= 0 || bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
+		return "", false
+	}
+	var s strings.Builder
+	s.Grow(len(b))
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\r')
+		if i < 0 {
+			s.Write(b)
+			break
+		}
+		s.Write(b[:i])
+		s.WriteByte('\n')
+		b = b[i+1:]
+		// CRs before an LF belong to it; a lone CR is a line end.
+		if n := len(b) - len(bytes.TrimLeft(b, "\r")); n < len(b) && b[n] == '\n' {
+			b = b[n+1:]
+		}
+	}
+	return s.String(), true
 }
 
 // lineFeeds makes every line end an LF.
@@ -164,7 +198,7 @@ func (r *bodyReader) alternative(p *part) body {
 // 2387).
 func (r *bodyReader) related(p *part) body {
 	root := 0
-	if start := firstID(p.params["start"]); start != "" {
+	if start := firstID(p.params.get("start")); start != "" {
 		for i, c := range p.children {
 			if firstID(c.header.get("Content-ID")) == start {
 				root = i
@@ -269,7 +303,11 @@ func enclosedName(head []byte) string {
 
 // looksHTML reports whether text begins like an HTML document.
 func looksHTML(b []byte) bool {
-	s := strings.ToLower(strings.TrimSpace(string(b[:min(len(b), 512)])))
+	b = bytes.TrimSpace(b[:min(len(b), 512)])
+	if len(b) == 0 || b[0] != '<' {
+		return false
+	}
+	s := strings.ToLower(string(b))
 	return strings.HasPrefix(s, "<!doctype html") || strings.HasPrefix(s, "<html") || strings.HasPrefix(s, "<head") || strings.HasPrefix(s, "<body")
 }
 

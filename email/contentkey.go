@@ -3,8 +3,8 @@ package email
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -22,8 +22,13 @@ func (r *reading) key() {
 		r.rawKey()
 		return
 	}
-	h := sha256.New()
-	put := func(s string) { fmt.Fprintf(h, "%d:%s\n", len(s), s) }
+	b := make([]byte, 0, 512)
+	put := func(s string) {
+		b = strconv.AppendInt(b, int64(len(s)), 10)
+		b = append(b, ':')
+		b = append(b, s...)
+		b = append(b, '\n')
+	}
 	for i, p := range r.m.From {
 		if i < 10 {
 			put(strings.ToLower(p.Address))
@@ -36,8 +41,9 @@ func (r *reading) key() {
 	}
 	put(strings.Join(strings.Fields(r.m.Subject), " "))
 	put(r.m.MessageID)
-	r.walk(func(p *part) { h.Write(p.leaf.same[:]) })
-	r.m.ContentKey = channel.Key("content:" + hex.EncodeToString(h.Sum(nil)))
+	r.walk(func(p *part) { b = append(b, p.leaf.same[:]...) })
+	sum := sha256.Sum256(b)
+	r.m.ContentKey = channel.Key("content:" + hex.EncodeToString(sum[:]))
 }
 
 // rawKey hashes the whole mail, reading it again.

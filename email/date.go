@@ -25,6 +25,14 @@ func parseDate(s string) time.Time {
 	if s == "" || len(s) > 200 {
 		return time.Time{}
 	}
+	if t, ok := commonDate(s); ok {
+		return plausible(t)
+	}
+	return otherDate(s)
+}
+
+// otherDate reads the forms that commonDate does not.
+func otherDate(s string) time.Time {
 	if t, err := mail.ParseDate(s); err == nil {
 		if name, off := t.Zone(); off == 0 && name != "" {
 			// The standard library knows no zone by name but UTC.

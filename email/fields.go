@@ -8,7 +8,7 @@ import (
 // rawField is a header field before decoding.
 type rawField struct {
 	name  string
-	value []byte // unfolded: line ends are dropped, the blanks after them kept
+	value string // unfolded: line ends are dropped, the blanks after them kept
 }
 
 // rawHeader is a header block before decoding.
@@ -17,8 +17,8 @@ type rawHeader []rawField
 // get returns the first value of a field, trimmed.
 func (h rawHeader) get(name string) string {
 	for _, f := range h {
-		if strings.EqualFold(f.name, name) {
-			return string(bytes.TrimSpace(f.value))
+		if sameName(f.name, name) {
+			return strings.TrimSpace(f.value)
 		}
 	}
 	return ""
@@ -27,12 +27,15 @@ func (h rawHeader) get(name string) string {
 // count returns how often a field occurs.
 func (h rawHeader) count(name string) (n int) {
 	for _, f := range h {
-		if strings.EqualFold(f.name, name) {
+		if sameName(f.name, name) {
 			n++
 		}
 	}
 	return n
 }
+
+// sameName reports whether two field names, which are ASCII, are one.
+func sameName(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // headerReader reads one header block leniently (RFC 5322 section 2.2).
 type headerReader struct {
@@ -41,20 +44,43 @@ type headerReader struct {
 	defect func(string)
 	top    bool // the header of the mail itself
 
-	fields rawHeader
-	size   int
-	open   bool // a continuation line may follow
-	full   bool // a bound was hit; what follows is skipped
+	text []byte // names and values behind each other
+	ends []int  // of names and values in text, in turns
+	size int
+	open bool // a continuation line may follow
+	full bool // a bound was hit; what follows is skipped
 }
 
 // read reads up to and including the empty line. A boundary line and the
 // beginning of a body are left unread.
 func (h *headerReader) read() rawHeader {
+	h.text = make([]byte, 0, h.lines.headerSize())
+	h.block()
+	all := string(h.text)
+	out := make(rawHeader, 0, h.count())
+	from := 0
+	for i := 0; i < len(h.ends); i += 2 {
+		out = append(out, rawField{all[from:h.ends[i]], all[h.ends[i]:h.ends[i+1]]})
+		from = h.ends[i+1]
+	}
+	return out
+}
+
+func (h *headerReader) count() int { return len(h.ends) / 2 }
+
+// last returns the value of the last field, as far as it was read.
+func (h *headerReader) last() []byte {
+	n := len(h.ends)
+	return h.text[h.ends[n-2]:h.ends[n-1]]
+}
+
+// block reads the lines of the block.
+func (h *headerReader) block() {
 	first := true
 	for {
 		p, ok := h.lines.next()
 		if !ok {
-			return h.fields
+			return
 		}
 		if !p.start {
 			h.extend(p.data)
@@ -73,7 +99,7 @@ func (h *headerReader) read() rawHeader {
 			}
 		}
 		if !h.line(p, first) {
-			return h.fields
+			return
 		}
 		first = false
 	}
@@ -125,9 +151,9 @@ func (h *headerReader) badLine(p piece) bool {
 }
 
 // add begins a field, within the bounds.
-func (h *headerReader) add(name string, value []byte) {
+func (h *headerReader) add(name, value []byte) {
 	h.open = true
-	if h.full || len(h.fields) >= MaxHeaderFields || h.size+len(name)+len(value) > MaxHeaderBytes {
+	if h.full || h.count() >= MaxHeaderFields || h.size+len(name)+len(value) > MaxHeaderBytes {
 		if !h.full {
 			h.defect("header over the limit of size or fields: the rest of it was skipped")
 		}
@@ -135,12 +161,15 @@ func (h *headerReader) add(name string, value []byte) {
 		return
 	}
 	h.size += len(name) + len(value)
-	h.fields = append(h.fields, rawField{name, bytes.Clone(value)})
+	h.text = append(h.text, name...)
+	h.ends = append(h.ends, len(h.text))
+	h.text = append(h.text, value...)
+	h.ends = append(h.ends, len(h.text))
 }
 
 // extend adds a continuation to the last field.
 func (h *headerReader) extend(b []byte) {
-	if !h.open || h.full || len(h.fields) == 0 {
+	if !h.open || h.full || h.count() == 0 {
 		return
 	}
 	if h.size+len(b) > MaxHeaderBytes {
@@ -149,8 +178,8 @@ func (h *headerReader) extend(b []byte) {
 		return
 	}
 	h.size += len(b)
-	f := &h.fields[len(h.fields)-1]
-	f.value = append(f.value, b...)
+	h.text = append(h.text, b...)
+	h.ends[len(h.ends)-1] = len(h.text)
 }
 
 // lookahead returns the next lines, up to n.
@@ -182,7 +211,7 @@ func (h *headerReader) headerFollows() bool {
 	if len(next) == 0 {
 		return false
 	}
-	if n := len(h.fields); h.open && n > 0 && len(bytes.TrimSpace(h.fields[n-1].value)) == 0 && len(next[0]) > 0 && (next[0][0] == ' ' || next[0][0] == '\t') {
+	if h.open && h.count() > 0 && len(bytes.TrimSpace(h.last())) == 0 && len(next[0]) > 0 && (next[0][0] == ' ' || next[0][0] == '\t') {
 		return true // the value of the last field is still to come
 	}
 	return knownField(next[0])
@@ -200,7 +229,7 @@ func (h *headerReader) bodyBegins(line []byte) bool {
 			return false
 		}
 		if len(l) == 0 {
-			rubbish := i == 0 && (len(h.fields) > 0 || !h.top && len(line) > 8 && bytes.EqualFold(line[:8], []byte("content-")))
+			rubbish := i == 0 && (h.count() > 0 || !h.top && len(line) > 8 && bytes.EqualFold(line[:8], []byte("content-")))
 			return !rubbish
 		}
 	}
@@ -215,22 +244,22 @@ func isMboxLine(line []byte) bool {
 }
 
 // cutField splits "Name: value". Blanks before the colon are tolerated.
-func cutField(line []byte) (name string, value []byte, ok bool) {
+func cutField(line []byte) (name, value []byte, ok bool) {
 	line = bytes.TrimLeft(line, " \t")
 	i := bytes.IndexByte(line, ':')
 	if i <= 0 || line[0] == '<' {
-		return "", nil, false
+		return nil, nil, false
 	}
 	n := bytes.TrimRight(line[:i], " \t")
 	if len(n) == 0 || len(n) > 200 {
-		return "", nil, false
+		return nil, nil, false
 	}
 	for _, c := range n {
 		if c <= ' ' || c >= 0x7f {
-			return "", nil, false
+			return nil, nil, false
 		}
 	}
-	return string(n), line[i+1:], true
+	return n, line[i+1:], true
 }
 
 // knownField reports whether a line begins with a field name that only a
@@ -240,10 +269,10 @@ func knownField(line []byte) bool {
 	if !ok {
 		return false
 	}
-	switch strings.ToLower(name) {
+	switch strings.ToLower(string(name)) {
 	case "from", "to", "cc", "bcc", "subject", "date", "sender", "received", "reply-to", "return-path", "references", "precedence",
 		"organization", "importance", "sensitivity", "priority", "comments", "keywords", "status", "lines", "encrypted", "approved":
 		return true
 	}
-	return strings.Contains(name, "-")
+	return bytes.IndexByte(name, '-') >= 0
 }

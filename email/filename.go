@@ -11,7 +11,7 @@ const maxFileName = 200
 
 // fileName returns the clean name of a part, or "".
 func fileName(p *part) string {
-	for _, v := range []string{p.dparams["filename"], p.params["name"], p.params["filename"], p.dparams["name"]} {
+	for _, v := range []string{p.dparams.get("filename"), p.params.get("name"), p.params.get("filename"), p.dparams.get("name")} {
 		if n := cleanFileName(v); n != "" {
 			return n
 		}

@@ -2,6 +2,7 @@ package email
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -71,8 +72,21 @@ func firstAddress(s string) string {
 	return ""
 }
 
-// forwardSubject matches the prefixes of forwarded mails, by language.
-var forwardSubject = regexp.MustCompile(`(?i)^\s*(fwd?|wg|tr|rv|enc|vs|vb|doorst|pd|i|inoltra|fs|转发|轉寄|转寄|пересл|chuyển tiếp|ct|ilt|továbbítás|redir|terusan|전달)\s*[:：]`)
+// forwardWords are the prefixes of forwarded mails' subjects, by language.
+var forwardWords = []string{
+	"fw", "fwd", "wg", "tr", "rv", "enc", "vs", "vb", "doorst", "pd", "i", "inoltra", "fs", "转发", "轉寄", "转寄", "пересл", "chuyển tiếp", "ct", "ilt", "továbbítás", "redir", "terusan", "전달",
+}
+
+// isForwardSubject reports whether a subject says that the mail is forwarded.
+func isForwardSubject(s string) bool {
+	head, _, ok := strings.Cut(s, ":")
+	wide, _, okWide := strings.Cut(head, "：")
+	if !ok && !okWide {
+		return false
+	}
+	word := strings.Trim(wide, " \t\n\f\r")
+	return slices.ContainsFunc(forwardWords, func(w string) bool { return strings.EqualFold(w, word) })
+}
 
 // attachedForward looks for an enclosed message in a mail that is a forward.
 func (r *reading) attachedForward() *Forwarded {
@@ -81,7 +95,7 @@ func (r *reading) attachedForward() *Forwarded {
 		return nil
 	}
 	// Without the subject's prefix, a mail that has little text of its own.
-	if !forwardSubject.MatchString(r.m.Subject) && len([]rune(r.m.NewTextUnsigned)) > 500 {
+	if !isForwardSubject(r.m.Subject) && len([]rune(r.m.NewTextUnsigned)) > 500 {
 		return nil
 	}
 	raw := rawHeaderOf(p.leaf.head)
@@ -99,8 +113,7 @@ func (r *reading) attachedForward() *Forwarded {
 // inlineForward looks for the first forwarded mail in the text: below a line
 // that says so, or the fields of a quoted mail where the subject says so.
 func (r *reading) inlineForward() *Forwarded {
-	lines := linesOf(r.m.Text)
-	if f := forwardIn(lines, r.m.Subject); f != nil {
+	if f := forwardIn(r.textLines(), r.m.Subject); f != nil {
 		return f
 	}
 	if r.html != nil {
@@ -110,7 +123,7 @@ func (r *reading) inlineForward() *Forwarded {
 }
 
 func forwardIn(lines []textLine, subject string) *Forwarded {
-	prefixed := forwardSubject.MatchString(subject)
+	prefixed := isForwardSubject(subject)
 	for i, l := range lines {
 		s := plainLine(strings.TrimLeft(l.text, "> "))
 		switch {

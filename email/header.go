@@ -1,9 +1,6 @@
 package email
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // Header holds the fields of a mail in their order.
 type Header struct {
@@ -21,7 +18,7 @@ type Field struct {
 // aside, or "".
 func (h Header) Get(name string) string {
 	for _, f := range h.Fields {
-		if strings.EqualFold(f.Name, name) {
+		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
 			return f.Value
 		}
 	}
@@ -31,7 +28,7 @@ func (h Header) Get(name string) string {
 // Has reports whether there is a field with the given name.
 func (h Header) Has(name string) bool {
 	for _, f := range h.Fields {
-		if strings.EqualFold(f.Name, name) {
+		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
 			return true
 		}
 	}
@@ -42,7 +39,7 @@ func (h Header) Has(name string) bool {
 func (h Header) Values(name string) []string {
 	var out []string
 	for _, f := range h.Fields {
-		if strings.EqualFold(f.Name, name) {
+		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
 			out = append(out, f.Value)
 		}
 	}
@@ -53,7 +50,7 @@ func (h Header) Values(name string) []string {
 func (h rawHeader) decode(hint string) Header {
 	out := Header{Fields: make([]Field, 0, len(h))}
 	for _, f := range h {
-		v := string(bytes.TrimSpace(f.value))
+		v := strings.TrimSpace(f.value)
 		out.Fields = append(out.Fields, Field{Name: f.name, Value: cleanLine(decodeWords(v, hint))})
 	}
 	return out

@@ -14,15 +14,7 @@ import (
 // is not shown (head, style, script, comments, hidden elements) is left out. At
 // most 2 MB of the HTML are read.
 func TextFromHTML(s string) string {
-	lines := htmlLines(s)
-	var b strings.Builder
-	for i, l := range lines {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(l.text)
-	}
-	return b.String()
+	return textOf(htmlLines(s))
 }
 
 // textLine is a line of text with what its HTML said about it.

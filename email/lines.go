@@ -196,6 +196,21 @@ func (l *lineReader) take(n int) {
 	l.offset += int64(n)
 }
 
+// maxHeaderGuess bounds how far headerSize looks.
+const maxHeaderGuess = 16 << 10
+
+// headerSize guesses how long a header is that begins here, in bytes.
+func (l *lineReader) headerSize() int {
+	b := l.buf[l.r:min(l.w, l.r+maxHeaderGuess)]
+	if i := bytes.Index(b, []byte("\n\r\n")); i >= 0 {
+		return i
+	}
+	if i := bytes.Index(b, []byte("\n\n")); i >= 0 {
+		return i
+	}
+	return 0
+}
+
 // unread gives one whole line back. Only one may be given back at a time, and
 // nothing may be read or peeked between next and unread.
 func (l *lineReader) unread(p piece) { l.again = &p }

@@ -1,6 +1,7 @@
 package email
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -8,7 +9,26 @@ import (
 
 // parameters are those of a Content-Type or Content-Disposition, names in lower
 // case, values decoded to UTF-8.
-type parameters map[string]string
+type parameters []param
+
+type param struct{ name, value string }
+
+// get returns the value of a parameter, or "".
+func (p parameters) get(name string) string {
+	for _, v := range p {
+		if v.name == name {
+			return v.value
+		}
+	}
+	return ""
+}
+
+func (p parameters) index(name string) int {
+	return slices.IndexFunc(p, func(v param) bool { return v.name == name })
+}
+
+// maxParameters is how many parameters of one field are read.
+const maxParameters = 100
 
 // parseParameters reads "value; name=value; ..." leniently (RFC 2045 section 5.1,
 // RFC 2231): blanks in unquoted values, raw 8-bit, RFC 2047 words inside quotes,
@@ -17,30 +37,34 @@ func parseParameters(s string) (string, parameters) {
 	main, rest, _ := strings.Cut(s, ";")
 	main, _, _ = strings.Cut(main, "(")
 	main = strings.ToLower(strings.TrimSpace(main))
-	raw := map[string]string{}
-	for rest != "" && len(raw) < 100 {
+	var raw parameters
+	for rest != "" && len(raw) < maxParameters {
 		var name, value string
 		name, value, rest = cutParameter(rest)
-		if name == "" {
-			continue
-		}
-		if _, ok := raw[name]; !ok {
-			raw[name] = value
+		if name != "" && raw.index(name) < 0 {
+			raw = append(raw, param{name, value})
 		}
 	}
-	out := parameters{}
-	joined := map[string][]section{}
-	for name, value := range raw {
-		base, sec, ok := splitSection(name, value)
-		if ok {
+	out := raw[:0]
+	var joined map[string][]section
+	for _, p := range raw {
+		if base, sec, ok := splitSection(p.name, p.value); ok {
+			if joined == nil {
+				joined = map[string][]section{}
+			}
 			joined[base] = append(joined[base], sec)
 		} else {
-			out[name] = decodeWords(value, "")
+			out = append(out, param{p.name, decodeWords(p.value, "")})
 		}
 	}
 	for name, secs := range joined {
 		if v := joinSections(secs); v != "" {
-			out[name] = v
+			// What says its charset goes before what does not.
+			if i := out.index(name); i >= 0 {
+				out[i].value = v
+			} else {
+				out = append(out, param{name, v})
+			}
 		}
 	}
 	return main, out
@@ -61,6 +85,10 @@ func cutParameter(s string) (name, value, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, ";")
 		return name, strings.TrimSpace(value), rest
+	}
+	if end := strings.IndexAny(s[1:], "\"\\"); end >= 0 && s[1+end] == '"' {
+		_, rest, _ = strings.Cut(s[end+2:], ";")
+		return name, s[1 : 1+end], rest
 	}
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {

@@ -206,7 +206,13 @@ func forwardWithin(lines []textLine) bool {
 // plainLine is a line without the asterisks of bold text and outer blanks, and
 // with plain blanks.
 func plainLine(s string) string {
-	return strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(s, "*", ""), "\u00a0", " "))
+	if strings.IndexByte(s, '*') >= 0 {
+		s = strings.ReplaceAll(s, "*", "")
+	}
+	if strings.Contains(s, "\u00a0") {
+		s = strings.ReplaceAll(s, "\u00a0", " ")
+	}
+	return strings.TrimSpace(s)
 }
 
 func trimLines(lines []textLine) []textLine {
@@ -236,16 +242,20 @@ func wordsIn(s string) bool {
 
 // linesOf cuts text into lines without marks.
 func linesOf(s string) []textLine {
-	parts := strings.Split(s, "\n")
-	out := make([]textLine, len(parts))
-	for i, p := range parts {
-		out[i].text = p
+	out := make([]textLine, 0, strings.Count(s, "\n")+1)
+	for l := range strings.SplitSeq(s, "\n") {
+		out = append(out, textLine{text: l})
 	}
 	return out
 }
 
 func textOf(lines []textLine) string {
+	size := len(lines)
+	for _, l := range lines {
+		size += len(l.text)
+	}
 	var b strings.Builder
+	b.Grow(size)
 	for i, l := range lines {
 		if i > 0 {
 			b.WriteByte('\n')

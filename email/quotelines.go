@@ -95,7 +95,10 @@ func attribution(lines []textLine) (n int, tried bool) {
 // and that is cheap to tell.
 func colonSoon(lines []textLine) bool {
 	for n := 0; n < maxAttribution && n < len(lines); n++ {
-		s := strings.TrimRight(lines[n].text, " \t*")
+		s := lines[n].text
+		for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t' || s[len(s)-1] == '*') {
+			s = s[:len(s)-1]
+		}
 		if s == "" {
 			return false
 		}

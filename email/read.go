@@ -40,6 +40,7 @@ type reading struct {
 	top  rawHeader
 	hint string // charset of raw 8-bit headers
 	html []textLine
+	text []textLine // of Text, unless derived
 	// derived says that Text was made from the HTML.
 	derived bool
 }
@@ -131,6 +132,9 @@ func (r *reading) header() {
 		r.defect("no readable From")
 	}
 	for _, f := range r.top {
+		if isASCII(f.value) {
+			continue
+		}
 		if _, d := decodeHeaderBytes(f.value, r.hint); d != "" {
 			r.defect(d)
 			break
@@ -157,7 +161,7 @@ func pathOf(s string) string {
 // charsetHint returns the first charset that the mail names: that of raw 8-bit
 // headers, most likely.
 func charsetHint(p *part, depth int) string {
-	if cs := p.params["charset"]; cs != "" || depth > MaxDepth {
+	if cs := p.params.get("charset"); cs != "" || depth > MaxDepth {
 		return cs
 	}
 	for _, c := range p.children {
@@ -198,7 +202,7 @@ func (r *reading) body() {
 
 // markInline marks the images that the HTML shows.
 func markInline(m *Mail) {
-	if m.HTML == "" {
+	if m.HTML == "" || len(m.Attachments) == 0 {
 		return
 	}
 	shown := map[string]bool{}
@@ -226,12 +230,12 @@ func markInline(m *Mail) {
 // newText tells what is new from what is quoted, and from the signature.
 func (r *reading) newText() {
 	m := r.m
-	forward := forwardSubject.MatchString(m.Subject)
+	forward := isForwardSubject(m.Subject)
 	var lines []textLine
 	var cut bool
 	if r.derived {
 		lines, cut = splitNew(r.html, forward)
-	} else if lines, cut = splitNew(linesOf(m.Text), forward); !cut && r.html != nil {
+	} else if lines, cut = splitNew(r.textLines(), forward); !cut && r.html != nil {
 		// Mail programs mark in HTML what the text may not show.
 		if h, ok := splitNew(r.html, forward); ok {
 			lines, cut = h, ok
@@ -247,6 +251,14 @@ func (r *reading) newText() {
 		m.NewTextUnsigned = textOf(text)
 		m.Signature = textOf(sig)
 	}
+}
+
+// textLines returns the lines of the text.
+func (r *reading) textLines() []textLine {
+	if r.text == nil {
+		r.text = linesOf(r.m.Text)
+	}
+	return r.text
 }
 
 // walk calls f for each leaf.

@@ -76,7 +76,7 @@ func (r *reading) aggregate() {
 			m.MachineReport = "dmarc"
 		}
 	}
-	if r.root != nil && r.root.typ == "multipart/report" && strings.EqualFold(r.root.params["report-type"], "tlsrpt") {
+	if r.root != nil && r.root.typ == "multipart/report" && strings.EqualFold(r.root.params.get("report-type"), "tlsrpt") {
 		m.MachineReport = "tlsrpt"
 	}
 }

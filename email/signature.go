@@ -2,6 +2,7 @@ package email
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -65,8 +66,29 @@ func isSignatureDelimiter(s string) bool {
 // language. It is field knowledge.
 var mobile = regexp.MustCompile(`(?i)^(sent (from|via|with|using) .{2,60}|get outlook for .{2,30}|(enviado|enviada) (do|da|desde|a partir do|pelo|via|mediante) .{2,60}|obt(er|ener|enha) (o )?outlook para .{2,30}|(đã |được )?gửi (từ|bằng|qua) .{2,60}|tải outlook (dành )?cho .{2,30}|envoyé (de|depuis|à partir de|avec) .{2,60}|(télécharge[rz]|obtenir) outlook pour .{2,30}|(von|mit) .{2,60} gesendet|gesendet (von|mit|über) .{2,60}|outlook für .{2,30} (beziehen|herunterladen)|inviato (da|dal|dall'|con|tramite) ?.{2,60}|(ottieni|scarica) outlook per .{2,30}|verstuurd (vanaf|met|via) .{2,60}|verzonden (vanaf|met|via) .{2,60}|skickat från .{2,60}|sendt fra .{2,60}|lähetetty .{2,60}|wysłane? z .{2,60}|odesláno z .{2,60}|отправлено (с|из) .{2,60}|надіслано з .{2,60}|.{2,40} ?('|’)?(den|dan|mdan|umdan) gönderildi|dikirim dari .{2,60}|发自我的 ?.{2,40}|從我的 ?.{2,40}傳送|從我的 ?.{2,40}寄出|.{2,40}から送信|나의 .{2,40}에서 보냄|.{2,40}에서 보냄)[.!]?$`)
 
+// mobileOpeners are how the alternatives of mobile begin.
+var mobileOpeners = openers{
+	heads:   "sen get env obt von mit ges out inv ott sca ver ski dik ode wys",
+	letters: "đĐgGtTlLwWoOоОнН发從나",
+}
+
+// mobileParts are in those that begin with anything.
+var mobileParts = []string{"nderildi", "から送信", "에서 보냄"}
+
 // isMobileLine reports whether a line is one that a phone writes below a mail.
 func isMobileLine(s string) bool {
 	s = strings.Trim(s, "<>[]")
-	return len(s) < 160 && mobile.MatchString(s)
+	return len(s) < 160 && mayBeMobile(s) && mobile.MatchString(s)
+}
+
+// mayBeMobile tells cheaply most lines that mobile does not match.
+func mayBeMobile(s string) bool {
+	if mobileOpeners.may(s) {
+		return true
+	}
+	if isASCII(s) {
+		return false
+	}
+	lower := asciiLower(s)
+	return slices.ContainsFunc(mobileParts, func(p string) bool { return strings.Contains(lower, p) })
 }

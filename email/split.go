@@ -119,7 +119,7 @@ func newPart(h rawHeader, defaultType string) *part {
 // multipart reads the parts of p until its end, or that of a multipart around it.
 func (s *splitter) multipart(p *part, depth int) {
 	level := len(s.stack)
-	s.stack = append(s.stack, strings.TrimRight(p.params["boundary"], " \t"))
+	s.stack = append(s.stack, strings.TrimRight(p.params.get("boundary"), " \t"))
 	defer func() { s.stack = s.stack[:level] }()
 	if s.stack[level] == "" {
 		s.defect("multipart without a boundary: it was guessed from the body")

@@ -16,7 +16,7 @@ type word struct {
 // quotes, without blanks between them, with blanks inside, without padding, cut
 // inside a character. hint is the charset of raw 8-bit bytes, empty if unknown.
 func decodeWords(s, hint string) string {
-	s, _ = decodeHeaderBytes([]byte(s), hint)
+	s, _ = decodeHeaderBytes(s, hint)
 	if !strings.Contains(s, "=?") {
 		return s
 	}
@@ -138,17 +138,11 @@ func wordB(s string) []byte {
 
 // decodeHeaderBytes turns the raw bytes of a header value into UTF-8. 8-bit
 // headers are not standard, but common: in UTF-8, or in the charset of the body.
-func decodeHeaderBytes(b []byte, hint string) (text, defect string) {
-	plain := true
-	for _, c := range b {
-		if c >= 0x80 || c == 0x1b {
-			plain = false
-			break
-		}
+func decodeHeaderBytes(s, hint string) (text, defect string) {
+	if isPlain(s) || isASCII(s) && strings.IndexByte(s, 0x1b) < 0 {
+		return dropNUL(s), ""
 	}
-	if plain {
-		return dropNUL(string(b)), ""
-	}
+	b := []byte(s)
 	if text, defect = decodeCharset(b, ""); defect == "" {
 		return text, ""
 	}
@@ -160,9 +154,22 @@ func decodeHeaderBytes(b []byte, hint string) (text, defect string) {
 	return text, "header with 8-bit bytes that are not UTF-8: read as windows-1252"
 }
 
+// isPlain reports whether s is ASCII without controls, as nearly all fields are.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // cleanLine makes s one line for people: controls and line breaks become blanks,
 // and characters that change the direction of writing go.
 func cleanLine(s string) string {
+	if isPlain(s) {
+		return strings.TrimSpace(s)
+	}
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case isBidiControl(r) || r == '\ufeff':
@@ -184,12 +191,16 @@ func isBidiControl(r rune) bool {
 
 // asciiLower lowers ASCII letters only, so that every index stays what it was.
 func asciiLower(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
+	i := 0
+	for i < len(s) && (s[i] < 'A' || s[i] > 'Z') {
+		i++
+	}
+	if i == len(s) {
 		return s
 	}
 	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
+	for ; i < len(b); i++ {
+		if c := b[i]; 'A' <= c && c <= 'Z' {
 			b[i] = c | 0x20
 		}
 	}

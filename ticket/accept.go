@@ -110,6 +110,7 @@ const maxEvidence = 50
 
 // identify prepares what an item is known by, and what of ours it names.
 func (d *Desk) identify(a *arrival) {
+	a.item = d.cfg.Limits.bounded(a.item)
 	kind := "item"
 	if a.inactive {
 		kind = "inactive" // so that it can come in later
@@ -310,6 +311,7 @@ func (d *Desk) keepBody(ctx context.Context, b channel.Body) (BodyRef, []byte, e
 		err = fmt.Errorf("%d bytes of %d", n, ref.Size)
 	}
 	if err != nil {
+		d.deleteBlobs(ctx, []BodyID{ref.ID}) // it may be there all the same
 		return ref, nil, fmt.Errorf("ticket: keep body: %w", err)
 	}
 	ref.Blob = true

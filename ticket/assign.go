@@ -2,11 +2,11 @@ package ticket
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/anteroom/anteroom/routing"
@@ -23,7 +23,7 @@ func (d *Desk) assignQueue(ctx context.Context, triggers []*Work) error {
 	queue := triggers[0].Queue
 	name := "assign:" + string(queue)
 	owner := d.cfg.Node + "/" + string(triggers[0].ID)
-	for {
+	for try := 1; ; try++ {
 		held, err := d.store.Lease(ctx, name, owner, d.now(), d.now().Add(d.cfg.Timing.Lease))
 		if err != nil {
 			return fmt.Errorf("ticket: lease queue: %w", err)
@@ -31,15 +31,18 @@ func (d *Desk) assignQueue(ctx context.Context, triggers []*Work) error {
 		if held {
 			break
 		}
-		if err := sleep(ctx, 5*time.Millisecond+rand.N(20*time.Millisecond)); err != nil {
+		if err := sleep(ctx, backoff(try, 10*time.Millisecond, time.Second)); err != nil {
 			return err
 		}
 	}
-	defer func() {
-		_, _ = d.store.Lease(context.WithoutCancel(ctx), name, owner, d.now(), d.now())
-	}()
-	again, err := d.drain(ctx, queue)
-	if err != nil {
+	looking, release := d.whileHeld(ctx, name, owner)
+	again, err := d.drain(looking, queue)
+	lost := looking.Err() != nil && ctx.Err() == nil
+	release()
+	switch {
+	case lost:
+		return fmt.Errorf("ticket: the lease of queue %q was lost: %w", queue, ErrConflict)
+	case err != nil:
 		return err
 	}
 	_, err = d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
@@ -58,74 +61,144 @@ func (d *Desk) assignQueue(ctx context.Context, triggers []*Work) error {
 // when to look once more at the latest; zero means when something changes.
 func (d *Desk) drain(ctx context.Context, queue routing.QueueID) (again time.Time, err error) {
 	passed := map[Waiter]bool{}
+	pass := func(until time.Time, ws ...Waiter) {
+		for _, w := range ws {
+			passed[w] = true
+		}
+		if !until.IsZero() && (again.IsZero() || until.Before(again)) {
+			again = until
+		}
+	}
 	for {
-		waiting, err := d.store.Waiting(ctx, queue, 2*maxPassedOver)
+		rest, err := d.store.Waiting(ctx, queue, 2*maxPassedOver)
 		if err != nil {
 			return again, fmt.Errorf("ticket: read queue: %w", err)
 		}
+		rest = slices.DeleteFunc(rest, func(w Waiter) bool { return passed[w] })
 		progress := false
-		for _, w := range waiting {
-			if passed[w] {
-				continue
-			}
-			assigned, until, err := d.assignOne(ctx, queue, w)
+		for len(rest) > 0 && len(passed) < maxPassedOver {
+			assigned, until, err := d.assignOne(ctx, queue, rest[0])
 			if err != nil {
 				return again, err
 			}
 			if assigned {
-				progress = true
+				progress, rest = true, rest[1:]
 				continue
 			}
-			passed[w] = true
-			if !until.IsZero() && (again.IsZero() || until.Before(again)) {
-				again = until
+			pass(until, rest[0])
+			rest = rest[1:]
+			// Where one must wait many may have to: they are looked at together,
+			// up to the first that need not.
+			n, until, err := d.thatWait(ctx, queue, rest[:min(len(rest), maxPassedOver-len(passed))])
+			if err != nil {
+				return again, err
 			}
-			if len(passed) >= maxPassedOver {
-				return again, nil
-			}
+			pass(until, rest[:n]...)
+			rest = rest[n:]
 		}
-		if !progress {
+		if !progress || len(passed) >= maxPassedOver {
 			return again, nil
 		}
 	}
 }
 
+// lookedAt is how much waiting work is read at once.
+const lookedAt = 100
+
+// thatWait asks the policy about waiting work, in order, and returns how much of
+// it must wait before the first that need not, or that is no longer waiting.
+func (d *Desk) thatWait(ctx context.Context, queue routing.QueueID, ws []Waiter) (n int, again time.Time, err error) {
+	for part := range slices.Chunk(ws, lookedAt) {
+		want := d.wantWaiting(part...)
+		want.Now = d.now()
+		snap, err := d.store.Snapshot(ctx, want)
+		if err != nil {
+			return n, again, fmt.Errorf("ticket: read waiting work: %w", err)
+		}
+		u := newUnit(want.Now, snap, Actor{Kind: ActorSystem})
+		facts, err := u.queueFacts(queue)
+		if err != nil {
+			return n, again, err
+		}
+		for _, w := range part {
+			r := d.decideRoute(u, facts, w)
+			if !r.waits() {
+				return n, again, nil
+			}
+			n++
+			if until := r.dec.Until; !until.IsZero() && (again.IsZero() || until.Before(again)) {
+				again = until
+			}
+		}
+	}
+	return n, again, nil
+}
+
+// wantWaiting is what decisions on waiting work read.
+func (d *Desk) wantWaiting(ws ...Waiter) Want {
+	wt := Want{Follow: true, Kinds: []RecordKind{recordAgent, recordPresence, recordAssigned, recordQueue}}
+	for _, w := range ws {
+		if w.Ticket != "" {
+			wt.Tickets = append(wt.Tickets, w.Ticket)
+		} else {
+			wt.Conversations = append(wt.Conversations, w.Conversation)
+		}
+	}
+	for a := range d.view().agents {
+		wt.Counters = append(wt.Counters, loadCounter(a))
+	}
+	return wt
+}
+
+// routeCase is a policy's decision on one piece of work, and what it was made
+// of.
+type routeCase struct {
+	at     *Assignment // nil: it no longer waits in the queue
+	queue  routing.Queue
+	agents map[routing.AgentID]agentFacts
+	dec    routing.Decision
+}
+
+// waits reports whether the work stays where it is.
+func (r routeCase) waits() bool {
+	return r.at != nil && r.dec.Agent == "" && (r.dec.Queue == "" || r.dec.Queue == r.queue.ID)
+}
+
+// decideRoute asks the queue's policy about one piece of work.
+func (d *Desk) decideRoute(u *unit, f queueFacts, w Waiter) routeCase {
+	at, item := u.waiting(w)
+	if at == nil || at.Queue != f.id || at.WaitingSince.IsZero() {
+		return routeCase{}
+	}
+	r := routeCase{at: at, agents: f.agents}
+	if !f.exists {
+		return r // there is nobody to ask
+	}
+	r.queue = withChannel(f.queue, d.view().settings(u.channelOf(w)))
+	snap := routing.Snapshot{Item: item, Queue: r.queue, Agents: candidates(r.queue, f.agents), Now: u.now, Rand: seeded(item, at.WaitingSince)}
+	r.dec = d.askPolicy(r.queue, snap, f.agents, !at.QueuedAt.Equal(at.WaitingSince))
+	return r
+}
+
 // assignOne asks the policy about one piece of work and commits its answer.
 func (d *Desk) assignOne(ctx context.Context, queue routing.QueueID, w Waiter) (moved bool, until time.Time, err error) {
-	want := func() Want {
-		wt := Want{Follow: true, Kinds: []RecordKind{recordAgent, recordPresence, recordAssigned, recordQueue}}
-		if w.Ticket != "" {
-			wt.Tickets = []TicketID{w.Ticket}
-		} else {
-			wt.Conversations = []ConversationID{w.Conversation}
-		}
-		for a := range d.view().agents {
-			wt.Counters = append(wt.Counters, loadCounter(a))
-		}
-		return wt
-	}
-	_, err = d.decide(ctx, Actor{Kind: ActorSystem}, want, func(u *unit) error {
+	_, err = d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return d.wantWaiting(w) }, func(u *unit) error {
 		moved, until = false, time.Time{}
-		at, item := u.waiting(w)
-		if at == nil || at.Queue != queue || at.WaitingSince.IsZero() {
+		facts, err := u.queueFacts(queue)
+		if err != nil {
+			return err
+		}
+		r := d.decideRoute(u, facts, w)
+		switch {
+		case r.at == nil:
 			moved = true // somebody was faster
 			return errNothing
-		}
-		agents, err := agentsOf(u.snap, u.now)
-		if err != nil {
-			return err
-		}
-		q, ok, err := queueOf(u.snap, queue)
-		if err != nil {
-			return err
-		}
-		if !ok {
+		case r.waits():
+			until = r.dec.Until
 			return errNothing
 		}
-		q = withChannel(q, d.view().settings(u.channelOf(w)))
-		snap := routing.Snapshot{Item: item, Queue: q, Agents: candidates(q, agents), Now: u.now, Rand: seeded(item, at.WaitingSince)}
-		dec := d.askPolicy(q, snap, agents, !at.QueuedAt.Equal(at.WaitingSince))
-		return u.route(w, at, q, agents, dec, d.view(), &moved, &until)
+		moved = true
+		return u.route(w, r, d.view())
 	})
 	if errors.Is(err, ErrNotFound) {
 		return true, until, nil
@@ -226,23 +299,11 @@ func (u *unit) editWaiting(w Waiter) Event {
 	return Event{Conversation: c.ID, Channel: c.Channel}
 }
 
-// route carries out a policy's decision.
-func (u *unit) route(w Waiter, at *Assignment, q routing.Queue, agents map[routing.AgentID]agentFacts, dec routing.Decision, v *deskView, moved *bool, until *time.Time) error {
-	switch {
-	case dec.Agent != "":
-		e := u.editWaiting(w)
-		at.give(dec.Agent)
-		u.limit[dec.Agent] = agents[dec.Agent].Capacity
-		e.Type, e.Agent = EventAssigned, dec.Agent
-		e.Data = map[string]string{"queue": string(q.ID), "by": "policy"}
-		u.event(e)
-		u.explain(Decision{Kind: "assign", Ticket: e.Ticket, Conversation: e.Conversation, Outcome: "agent " + string(dec.Agent),
-			Steps: []Step{{Rule: policyName(q), Outcome: string(dec.Agent), Detail: dec.Reason}}})
-		u.tellAgent(dec.Agent, e, v)
-		*moved = true
-		return u.putRecord(RecordRef{recordAssigned, string(dec.Agent)}, u.now)
-	case dec.Queue != "" && dec.Queue != q.ID:
-		e := u.editWaiting(w)
+// route carries out a policy's decision that moves the work.
+func (u *unit) route(w Waiter, r routeCase, v *deskView) error {
+	at, q, dec := r.at, r.queue, r.dec
+	e := u.editWaiting(w)
+	if dec.Agent == "" {
 		at.wait(dec.Queue, u.now)
 		if at.QueuedAt.Equal(at.WaitingSince) {
 			at.QueuedAt = at.QueuedAt.Add(time.Microsecond) // it was moved, be it at once
@@ -251,11 +312,17 @@ func (u *unit) route(w Waiter, at *Assignment, q routing.Queue, agents map[routi
 		u.event(e)
 		u.explain(Decision{Kind: "assign", Ticket: e.Ticket, Conversation: e.Conversation, Outcome: "queue " + string(dec.Queue),
 			Steps: []Step{{Rule: policyName(q), Outcome: string(dec.Queue), Detail: dec.Reason}}})
-		*moved = true
 		return nil
 	}
-	*until = dec.Until
-	return errNothing
+	at.give(dec.Agent)
+	u.limit[dec.Agent] = r.agents[dec.Agent].Capacity
+	e.Type, e.Agent = EventAssigned, dec.Agent
+	e.Data = map[string]string{"queue": string(q.ID), "by": "policy"}
+	u.event(e)
+	u.explain(Decision{Kind: "assign", Ticket: e.Ticket, Conversation: e.Conversation, Outcome: "agent " + string(dec.Agent),
+		Steps: []Step{{Rule: policyName(q), Outcome: string(dec.Agent), Detail: dec.Reason}}})
+	u.tellAgent(dec.Agent, e, v)
+	return u.putRecord(RecordRef{recordAssigned, string(dec.Agent)}, u.now)
 }
 
 func policyName(q routing.Queue) string {
@@ -295,73 +362,4 @@ func (u *unit) tellAgent(a routing.AgentID, e Event, v *deskView) {
 		return
 	}
 	u.addWork(&Work{Kind: WorkNotify, Lane: laneSystem, Agent: a, Ticket: e.Ticket, Conversation: e.Conversation, Channel: e.Channel})
-}
-
-// agentFacts is an agent with what decisions need to know.
-type agentFacts struct {
-	AgentStatus
-	lastAssigned time.Time
-}
-
-// agentsOf collects the agents from a snapshot that holds their records.
-func agentsOf(snap *Snapshot, now time.Time) (map[routing.AgentID]agentFacts, error) {
-	out := map[routing.AgentID]agentFacts{}
-	for ref, rec := range snap.Records {
-		if ref.Kind != recordAgent {
-			continue
-		}
-		var f agentFacts
-		if err := json.Unmarshal(rec.Doc, &f.Agent); err != nil {
-			return nil, fmt.Errorf("ticket: read agent %q: %w", ref.ID, err)
-		}
-		if p := snap.Records[RecordRef{recordPresence, ref.ID}]; p != nil {
-			if err := json.Unmarshal(p.Doc, &f.Presence); err != nil {
-				return nil, fmt.Errorf("ticket: read presence of %q: %w", ref.ID, err)
-			}
-		}
-		f.Presence.State = f.Presence.At(now)
-		if p := snap.Records[RecordRef{recordAssigned, ref.ID}]; p != nil {
-			if err := json.Unmarshal(p.Doc, &f.lastAssigned); err != nil {
-				return nil, fmt.Errorf("ticket: read last assignment of %q: %w", ref.ID, err)
-			}
-		}
-		f.Load = int(snap.Counters[loadCounter(f.ID)])
-		out[f.ID] = f
-	}
-	return out, nil
-}
-
-func queueOf(snap *Snapshot, id routing.QueueID) (routing.Queue, bool, error) {
-	rec := snap.Records[RecordRef{recordQueue, string(id)}]
-	if rec == nil {
-		return routing.Queue{}, false, nil
-	}
-	var q routing.Queue
-	if err := json.Unmarshal(rec.Doc, &q); err != nil {
-		return q, false, fmt.Errorf("ticket: read queue %q: %w", id, err)
-	}
-	return q, true, nil
-}
-
-func candidates(q routing.Queue, agents map[routing.AgentID]agentFacts) []routing.Candidate {
-	var out []routing.Candidate
-	for _, id := range q.Agents {
-		if f, ok := agents[id]; ok {
-			out = append(out, routing.Candidate{Agent: f.Agent, Presence: f.Presence.State, Load: f.Load, LastAssigned: f.lastAssigned})
-		}
-	}
-	return out
-}
-
-// readAgents reads all agents with presence and load.
-func (d *Desk) readAgents(ctx context.Context, now time.Time) (map[routing.AgentID]agentFacts, error) {
-	w := Want{Kinds: []RecordKind{recordAgent, recordPresence, recordAssigned}, Now: now}
-	for a := range d.view().agents {
-		w.Counters = append(w.Counters, loadCounter(a))
-	}
-	snap, err := d.store.Snapshot(ctx, w)
-	if err != nil {
-		return nil, fmt.Errorf("ticket: read agents: %w", err)
-	}
-	return agentsOf(snap, now)
 }

@@ -220,3 +220,63 @@ func TestMoreCapacityOnANodeThatDoesNotKnowTheQueueYet(t *testing.T) {
 		require.Equal(t, map[routing.AgentID]int{"cy": 2}, o.owners())
 	})
 }
+
+// Much work that nobody can take costs little whenever more comes, and hides
+// none that somebody can.
+func TestALookAtMuchWorkThatMustWaitReadsLittle(t *testing.T) {
+	var snapshots atomic.Int64
+	inOffice(t, nil, func(o *office) {
+		require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "an", Capacity: 1}))
+		require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: "support", Agents: []routing.AgentID{"an"}}))
+		o.mailbox(box, ticket.Settings{Queue: "support"})
+		for i := range 180 {
+			require.NoError(t, o.net.Deliver(o.ctx, box, o.net.Item(box, mail(fmt.Sprintf("c%d@c.example", i), fmt.Sprint(i)))))
+		}
+		o.settle()
+		o.back.Fail(func(op string) error {
+			if op == "snapshot" {
+				snapshots.Add(1)
+			}
+			return nil
+		})
+		o.write(box, "one@more.example", "Hi", "x")
+		require.Less(t, snapshots.Load(), int64(12), "for one mail")
+		snapshots.Store(0)
+		require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "an", Capacity: 4}))
+		o.settle()
+		require.Less(t, snapshots.Load(), int64(20), "for three that find room")
+		got := map[int64]bool{}
+		ts, _, err := o.desk.Tickets(o.ctx, ticket.TicketFilter{Assignee: "an"}, ticket.Page{})
+		require.NoError(t, err)
+		for _, tk := range ts {
+			got[tk.Number] = true
+		}
+		require.Equal(t, map[int64]bool{1: true, 2: true, 3: true, 4: true}, got, "in the order in which they came")
+	})
+}
+
+// A look that takes longer than its lease, since a host's policy does, keeps it.
+func TestALongLookAtAQueueIsMadeByOneNode(t *testing.T) {
+	var looking, most atomic.Int32
+	inOffice(t, func(c *ticket.Config) {
+		c.Timing.Poll, c.Timing.Refresh = time.Second, time.Second
+		c.Policies = map[string]routing.Policy{"slow": routing.PolicyFunc(func(routing.Snapshot) routing.Decision {
+			most.Store(max(most.Load(), looking.Add(1)))
+			defer looking.Add(-1)
+			time.Sleep(50 * time.Second)
+			return routing.Decision{Agent: "an"}
+		})}
+	}, func(o *office) {
+		other := &office{t: t, ctx: o.ctx, back: o.back, net: o.net, cfg: o.cfg}
+		other.open()
+		defer func() { other.stop() }()
+		require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: "support", Agents: []routing.AgentID{"an"}, Policy: "slow"}))
+		o.mailbox(box, ticket.Settings{Queue: "support"})
+		for i := range 10 {
+			o.write(box, fmt.Sprintf("c%d@c.example", i), "Hi", "x")
+		}
+		time.Sleep(time.Hour)
+		require.Equal(t, map[routing.AgentID]int{"an": 10}, o.owners())
+		require.EqualValues(t, 1, most.Load(), "looks at once")
+	})
+}

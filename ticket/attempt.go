@@ -59,8 +59,8 @@ func (a *attempt) begin(ctx context.Context) error {
 			u.setState(m, StateCancelled, "deleted")
 			return nil
 		}
-		if m.FirstTryAt.IsZero() {
-			m.FirstTryAt = u.now
+		if !w.Handed {
+			m.tried(&w, u.now)
 		}
 		// The work's revision must be ours still, in the same commit.
 		cur := u.snap.Works[w.ID]
@@ -81,6 +81,21 @@ func (a *attempt) begin(ctx context.Context) error {
 		a.work, a.msg = again, msg
 	}
 	return nil
+}
+
+// tried notes the beginning of a try. What was due and not tried, since its
+// channel was off or no node ran, is no time of trying.
+func (m *Message) tried(w *Work, now time.Time) {
+	if m.FirstTryAt.IsZero() {
+		m.FirstTryAt = now
+	} else {
+		due := w.NotBefore
+		if m.TriedAt.After(due) {
+			due = m.TriedAt
+		}
+		m.Held += max(now.Sub(due), 0)
+	}
+	m.TriedAt = now
 }
 
 // handed marks the point of no return. It fails when the lease was lost, and

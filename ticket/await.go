@@ -44,14 +44,16 @@ func (d *Desk) readConversation(ctx context.Context, a *arrival) error {
 		}
 		// The network's time of a message is before we had its answer.
 		at := m.SentAt
-		if !m.FirstTryAt.IsZero() && (at.IsZero() || m.FirstTryAt.Before(at)) {
-			at = m.FirstTryAt
+		if !m.TriedAt.IsZero() && (at.IsZero() || m.TriedAt.Before(at)) {
+			at = m.TriedAt
 		}
 		switch covered := !up.Before.IsZero() && !at.After(up.Before); {
 		case m.State == StateSending && (covered || up.Kind == channel.UpdateEcho):
 			a.unsettled = append(a.unsettled, m.ID)
 		case m.State == StateUncertain && up.Kind == channel.UpdateEcho:
 			a.uncertain = append(a.uncertain, m.ID)
+		case m.State == StateUncertain && covered:
+			a.unsettled = append(a.unsettled, m.ID) // somebody will say what became of it
 		case covered && !m.SentAt.IsZero():
 			a.before = append(a.before, m.ID)
 		}
@@ -85,7 +87,7 @@ func (u *unit) await(a *arrival) (result, bool) {
 // onItsWay reports whether a message is being sent that the news may be about.
 func (u *unit) onItsWay(a *arrival) bool {
 	for _, id := range a.unsettled {
-		if m := u.snap.Messages[id]; m != nil && m.State == StateSending {
+		if m := u.snap.Messages[id]; m != nil && (m.State == StateSending || m.State == StateUncertain) {
 			return true
 		}
 	}

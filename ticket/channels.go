@@ -44,8 +44,11 @@ type Channel struct {
 func channelRef(id channel.ID) RecordRef { return RecordRef{recordChannel, string(id)} }
 
 // Connect adds a channel: it validates the configuration, opens it and keeps
-// it. It does not test the connection; see Check. Errors: *channel.FieldError
-// for a bad or taken value.
+// it. It does not test the connection; see Check.
+//
+// Errors: *channel.FieldError for a bad or taken value; any other leaves open
+// whether the channel is connected, since the store may have lost only its
+// answer. Channels tells: a second Connect would find the address taken.
 func (d *Desk) Connect(ctx context.Context, cfg channel.Config, s Settings) (*Channel, error) {
 	acct, err := cfg.Account()
 	if err != nil {
@@ -59,10 +62,17 @@ func (d *Desk) Connect(ctx context.Context, cfg channel.Config, s Settings) (*Ch
 	if acct.ReceivesVia != "" {
 		saved.ForwardToken = randomToken(8)
 	}
-	if err := d.saveChannel(ctx, acct, &saved, EventChannelCreated, false, false); err != nil {
+	err = d.saveChannel(ctx, acct, &saved, EventChannelCreated, false, false)
+	if err != nil && !(errors.Is(err, errMaybeCommitted) && d.isSaved(ctx, acct.ID)) {
 		return nil, err
 	}
 	return d.Channel(ctx, acct.ID)
+}
+
+// isSaved reports whether a channel is in the store, as far as it can be read.
+func (d *Desk) isSaved(ctx context.Context, id channel.ID) bool {
+	snap, err := d.store.Snapshot(ctx, Want{Records: []RecordRef{channelRef(id)}})
+	return err == nil && snap.Records[channelRef(id)] != nil
 }
 
 // ChannelPatch changes a channel; nil fields stay.

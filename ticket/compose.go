@@ -286,7 +286,7 @@ func (d *Desk) Resolve(ctx context.Context, by Actor, id MessageID, as Resolutio
 			u.setState(m, StateFailed, "a person says that it was not sent")
 		case AsResend:
 			u.setState(m, StatePending, "")
-			m.NotBefore, m.FirstTryAt = u.now, time.Time{}
+			m.NotBefore, m.FirstTryAt, m.TriedAt, m.Held = u.now, time.Time{}, time.Time{}, 0
 			u.addSend(m)
 		}
 		return nil

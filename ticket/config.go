@@ -81,8 +81,14 @@ type Limits struct {
 	Subject     int   // code points of a subject; default 400
 	Attachments int   // of one outgoing message; default 50
 	Recipients  int   // of one outgoing message; default 100
-	Search      int   // bytes of folded text indexed of a message; default 32 KiB
+	Search      int   // bytes of folded text indexed of a message; default 32 KiB, at least three quarters of them for its text
 	Participant int   // participants remembered of a conversation; default 200
+
+	// Of a received message. What is cut is noted in its Defects; its raw form
+	// has all.
+
+	ReceivedSubject int // bytes of its subject; default 4 KiB
+	ReceivedParties int // in each of To, Cc and Reply-To; default 1000
 }
 
 // Timing of the engine.
@@ -92,7 +98,7 @@ type Timing struct {
 	Refresh     time.Duration // for channels changed by other nodes; default 5 seconds
 	RetryMin    time.Duration // before the first retry of a send; default 15 seconds
 	RetryMax    time.Duration // between retries; default 30 minutes
-	GiveUp      time.Duration // a message that cannot be sent for so long fails; default 4 days
+	GiveUp      time.Duration // a message that was tried for so long fails, time when its channel was off left out; default 4 days
 	SendTimeout time.Duration // of one try; default 15 minutes
 	Drain       time.Duration // that sends under way get when Run ends; default 20 seconds
 	Workers     int           // at once, for each channel and for decisions; default 4
@@ -126,6 +132,8 @@ func (c *Config) complete() error {
 	orDefault(&c.Limits.Recipients, 100)
 	orDefault(&c.Limits.Search, 32<<10)
 	orDefault(&c.Limits.Participant, 200)
+	orDefault(&c.Limits.ReceivedSubject, 4<<10)
+	orDefault(&c.Limits.ReceivedParties, 1000)
 	orDefault(&c.Timing.Lease, time.Minute)
 	orDefault(&c.Timing.Poll, time.Second)
 	orDefault(&c.Timing.Refresh, 5*time.Second)

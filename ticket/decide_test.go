@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/ticket"
 )
@@ -47,5 +48,37 @@ func TestASlowPolicyHoldsUpNobodyElsesRetry(t *testing.T) {
 		require.Less(t, time.Since(began), 5*time.Second)
 		time.Sleep(time.Hour)
 		require.EqualValues(t, "an", o.only().Assignee)
+	})
+}
+
+// A race that is lost again and again is nothing that a caller could mend by
+// reading again: it is told apart from a stale revision.
+func TestAVerbThatLosesEveryRaceSaysBusyAndChangesNothing(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		tk := ticketIn(o)
+		busy := true
+		o.back.Fail(func(op string) error {
+			if op == "commit" && busy {
+				return ticket.ErrConflict
+			}
+			return nil
+		})
+		by := ticket.Agent("an")
+		_, err := o.desk.SetStatus(o.ctx, by, tk.ID, ticket.Solved)
+		require.ErrorIs(t, err, ticket.ErrBusy)
+		require.NotErrorIs(t, err, ticket.ErrConflict)
+		_, err = o.desk.Reply(o.ctx, tk.ID, ticket.Draft{By: "an", Text: "x"})
+		require.ErrorIs(t, err, ticket.ErrBusy)
+		err = o.net.Deliver(o.ctx, box, o.net.Item(box, mail("linh@c.example", "2")))
+		require.Error(t, err)
+		require.NotErrorIs(t, err, channel.ErrRejected, "the source sends it again")
+		_, err = o.desk.UpdateTicket(o.ctx, by, tk.ID, ticket.TicketPatch{Revision: tk.Revision + 1})
+		require.ErrorIs(t, err, ticket.ErrConflict)
+		busy = false
+		require.Len(t, o.timeline(tk.ID), 1)
+		_, err = o.desk.SetStatus(o.ctx, by, tk.ID, ticket.Solved)
+		require.NoError(t, err)
+		o.deliver(box, mail("linh@c.example", "2"))
+		require.Len(t, o.tickets(), 2)
 	})
 }

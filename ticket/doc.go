@@ -82,7 +82,8 @@
 //
 // # Errors
 //
-// Verbs return [ErrNotFound], [ErrConflict] for a stale revision, the errors
+// Verbs return [ErrNotFound], [ErrConflict] for a stale revision of the
+// caller's, [ErrBusy] for a race that was lost again and again, the errors
 // named in their documentation, a [*channel.FieldError] that names the bad
 // value, or else the store's own error, which is temporary. Test with
 // errors.Is and errors.As.

@@ -18,6 +18,9 @@ var (
 	ErrInactive = errors.New("ticket: the channel is switched off")
 	// ErrTooLate says that a message is no longer pending.
 	ErrTooLate = errors.New("ticket: too late, the message is no longer pending")
+	// ErrBusy says that other writers were faster again and again. Nothing was
+	// changed; the same call can be made again.
+	ErrBusy = errors.New("ticket: too many writers at once; try again")
 	// ErrState says that the verb does not fit the state of the thing.
 	ErrState = errors.New("ticket: not possible in this state")
 	// ErrNotAble says that the channel cannot do what is asked.

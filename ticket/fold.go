@@ -97,3 +97,32 @@ func foldRune(r rune) string {
 
 // Terms returns the folded words of a query.
 func Terms(query string) []string { return strings.Fields(Fold(query)) }
+
+// searchText returns what a message is found by, at most limit bytes: its text,
+// and in a quarter of that its subject, its parties and the names of its files.
+func searchText(m *Message, limit int) string {
+	var head strings.Builder
+	room := limit / 4
+	add := func(most int, parts ...string) {
+		for _, p := range parts {
+			if p = cut(p, min(most, room-head.Len()-1)); p != "" {
+				head.WriteString(p)
+				head.WriteByte(' ')
+			}
+		}
+	}
+	add(room/4, m.Subject, m.From.Name, m.From.Address)
+	for _, a := range m.Attachments {
+		if head.Len() >= room*3/4 {
+			break
+		}
+		add(room/16, a.Name)
+	}
+	for _, p := range m.To {
+		if head.Len() >= room-1 {
+			break
+		}
+		add(room/4, p.Name, p.Address)
+	}
+	return cut(Fold(head.String()+cut(m.Text, limit)), limit)
+}

@@ -3,7 +3,6 @@ package ticket
 import (
 	"encoding/json"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/anteroom/anteroom/channel"
@@ -144,7 +143,7 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 		return u.notice(a)
 	}
 	if it.Update != nil {
-		if r, ok := u.update(a); ok {
+		if r, ok := u.update(a, rules); ok {
 			return r
 		}
 		if r, ok := u.await(a); ok {
@@ -298,6 +297,10 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 	if !out && !msg.Unverified && (conv.LastIncoming == "" || !msg.Automatic.Is()) {
 		conv.LastIncoming = msg.ID
 	}
+	if !out && !msg.Automatic.Is() && !conv.ClosedAt.IsZero() {
+		conv.ClosedAt = time.Time{}
+		u.event(Event{Type: EventConversationReopened, Conversation: conv.ID, Message: msg.ID, Channel: it.Channel})
+	}
 	if tk == nil && !out && conv.Assignee == "" && conv.WaitingSince.IsZero() && settings.Queue != "" && !msg.Automatic.Is() {
 		conv.wait(settings.Queue, u.now)
 		why.add("queue", "waits in queue", string(settings.Queue))
@@ -358,26 +361,6 @@ func (u *unit) incoming(a *arrival, conv *Conversation, contact ContactID, rules
 	}
 	msg.Search = searchText(msg, rules.limits.Search)
 	return u.editMessage(msg)
-}
-
-// searchText returns what a message is found by.
-func searchText(m *Message, limit int) string {
-	text := m.Text
-	if len(text) > limit {
-		text = text[:limit]
-	}
-	parts := []string{m.Subject, m.From.Name, m.From.Address}
-	for _, p := range m.To {
-		parts = append(parts, p.Name, p.Address)
-	}
-	for _, a := range m.Attachments {
-		parts = append(parts, a.Name)
-	}
-	s := Fold(strings.Join(append(parts, text), " "))
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "")
-	}
-	return s
 }
 
 // contact finds or makes the contact of an address.

@@ -82,6 +82,9 @@ type Conversation struct {
 	// and the conversation itself is queued and owned.
 	Ticket TicketID `json:"ticket,omitempty"`
 	Assignment
+	// ClosedAt is set while there is nothing to do in a conversation that has
+	// no ticket; see [Desk.CloseConversation].
+	ClosedAt time.Time `json:"closed_at,omitzero"`
 
 	MessageCount int `json:"message_count"`
 	// LastIncoming is the customer's message that an answer answers: the last
@@ -277,7 +280,10 @@ type Message struct {
 	NotBefore   time.Time            `json:"not_before,omitzero"`
 	Attempts    int                  `json:"attempts,omitempty"`
 	FirstTryAt  time.Time            `json:"first_try_at,omitzero"`
-	SentAt      time.Time            `json:"sent_at,omitzero"`
+	TriedAt     time.Time            `json:"tried_at,omitzero"` // when the last try began
+	// Held is for how long, since the first try, it was due and nobody tried.
+	Held   time.Duration `json:"held,omitempty"`
+	SentAt time.Time     `json:"sent_at,omitzero"`
 
 	// Search is the folded text to index; see [Fold]. Stores index it when the
 	// message is inserted, when it is not empty, and when the message is
@@ -400,16 +406,21 @@ const (
 	EventNoteAdded       EventType = "note.added"
 	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason
 	EventConversation    EventType = "conversation.created"
-	EventChannelCreated  EventType = "channel.created"
-	EventChannelUpdated  EventType = "channel.updated"
-	EventChannelDeleted  EventType = "channel.deleted"
-	EventChannelStatus   EventType = "channel.status"
-	EventNotice          EventType = "channel.notice"
-	EventItemReleased    EventType = "item.released"
-	EventItemQuarantined EventType = "item.quarantined"
-	EventPresence        EventType = "agent.presence"
-	EventAgentUpdated    EventType = "agent.updated"
-	EventQueueUpdated    EventType = "queue.updated"
+	// The next two are of conversations without a ticket.
+	EventConversationClosed   EventType = "conversation.closed" // agent: who had it
+	EventConversationReopened EventType = "conversation.reopened"
+	EventChannelCreated       EventType = "channel.created"
+	EventChannelUpdated       EventType = "channel.updated"
+	EventChannelDeleted       EventType = "channel.deleted"
+	EventChannelStatus        EventType = "channel.status"
+	EventNotice               EventType = "channel.notice"
+	EventItemReleased         EventType = "item.released"
+	EventItemQuarantined      EventType = "item.quarantined"
+	EventWorkParked           EventType = "work.parked" // given up: data.kind, data.work
+	EventWorkRetried          EventType = "work.retried"
+	EventPresence             EventType = "agent.presence"
+	EventAgentUpdated         EventType = "agent.updated"
+	EventQueueUpdated         EventType = "queue.updated"
 )
 
 // Event is one entry of the portal's feed.

@@ -336,3 +336,50 @@ func (s *cuttable) Claim(ctx context.Context, c ticket.Claim) ([]*ticket.Work, t
 	}
 	return s.Store.Claim(ctx, c)
 }
+
+// Time in which its channel was off is no time of trying, however often it had
+// been tried before.
+func TestWhatWasTriedOftenBeforeItWasHeldIsNotGivenUpAtOnce(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		tk := ticketIn(o)
+		list, err := o.desk.Channels(o.ctx)
+		require.NoError(t, err)
+		refuse := func(n int) {
+			for range n {
+				o.net.Fail(box, channeltest.Fault{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Reason: "451 greylisted"}})
+			}
+		}
+		refuse(10)
+		m := o.reply(tk.ID, "Answer")
+		for o.message(m.ID).Attempts < 10 {
+			time.Sleep(time.Minute)
+		}
+		s := list[0].Settings
+		off := s
+		off.Inactive = true
+		_, err = o.desk.Update(o.ctx, list[0].ID, ticket.ChannelPatch{Settings: &off})
+		require.NoError(t, err)
+		time.Sleep(5 * 24 * time.Hour)
+		refuse(10)
+		_, err = o.desk.Update(o.ctx, list[0].ID, ticket.ChannelPatch{Settings: &s})
+		require.NoError(t, err)
+		time.Sleep(12 * time.Hour)
+		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
+	})
+}
+
+func TestAMessageIsGivenUpAfterItsTime(t *testing.T) {
+	inOffice(t, func(c *ticket.Config) { c.Timing.GiveUp = 24 * time.Hour }, func(o *office) {
+		tk := ticketIn(o)
+		for range 200 {
+			o.net.Fail(box, channeltest.Fault{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Reason: "451 full"}})
+		}
+		m := o.reply(tk.ID, "Answer")
+		time.Sleep(23 * time.Hour)
+		require.Equal(t, ticket.StatePending, o.message(m.ID).State)
+		time.Sleep(2 * time.Hour)
+		got := o.message(m.ID)
+		require.Equal(t, ticket.StateFailed, got.State)
+		require.Contains(t, got.StateDetail, "given up")
+	})
+}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,26 +159,13 @@ func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receive
 		return r.Receive(ctx, d)
 	}
 	name := "receive:" + string(id)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	held, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease))
 	if err != nil || !held {
 		return err // another node has it; it is asked for again after the pause
 	}
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		defer cancel()
-		for sleep(ctx, d.cfg.Timing.Lease/3) == nil {
-			if ok, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease)); err != nil || !ok {
-				return
-			}
-		}
-	})
-	err = r.Receive(ctx, d)
-	cancel()
-	renewing.Wait()
-	_, _ = d.store.Lease(context.WithoutCancel(ctx), name, d.cfg.Node, d.now(), d.now())
-	return err
+	ctx, release := d.whileHeld(ctx, name, d.cfg.Node)
+	defer release()
+	return r.Receive(ctx, d)
 }
 
 // env returns what a channel is given at an opening.
@@ -236,32 +225,60 @@ func (d *Desk) report(id channel.ID, op *opening, s channel.Status) {
 	}
 }
 
-// tellStates writes an event for each channel whose state changed.
-func (d *Desk) tellStates(ctx context.Context) {
-	type change struct {
-		id    channel.ID
-		state channel.State
-	}
-	var changes []change
-	d.mu.Lock()
-	for id, o := range d.channels {
-		if o.told != o.status.State {
-			changes = append(changes, change{id, o.status.State})
-			o.told = o.status.State
+// tellStates writes an event for each channel whose state changed. A state
+// counts as told when that is committed.
+func (d *Desk) tellStates(ctx context.Context) error {
+	for {
+		changes := map[channel.ID]channel.State{}
+		d.mu.Lock()
+		for id, o := range d.channels {
+			if o.told != o.status.State {
+				changes[id] = o.status.State
+			}
 		}
-	}
-	d.mu.Unlock()
-	if len(changes) == 0 {
-		return
-	}
-	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
-		for _, c := range changes {
-			u.event(Event{Type: EventChannelStatus, Channel: c.id, Data: map[string]string{"state": string(c.state)}})
+		d.mu.Unlock()
+		if len(changes) == 0 {
+			return nil
 		}
-		return nil
-	})
-	if err != nil && ctx.Err() == nil {
-		d.log.Warn("tell channel states", slog.Any("error", err))
+		_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
+			for _, id := range slices.Sorted(maps.Keys(changes)) {
+				u.event(Event{Type: EventChannelStatus, Channel: id, Data: map[string]string{"state": string(changes[id])}})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		for id, state := range changes {
+			if o := d.channels[id]; o != nil {
+				o.told = state
+			}
+		}
+		d.mu.Unlock()
+	}
+}
+
+// keepTelling tells of changed states whenever there are some, until ctx ends.
+func (d *Desk) keepTelling(ctx context.Context, dirty <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-dirty:
+		}
+		for try := 1; ; try++ {
+			err := d.tellStates(ctx)
+			if err == nil {
+				break
+			}
+			if ctx.Err() == nil {
+				d.log.Warn("tell channel states", slog.Any("error", err))
+			}
+			if sleep(ctx, backoff(try, time.Second, time.Minute)) != nil {
+				return
+			}
+		}
 	}
 }
 
@@ -298,16 +315,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	if d.cfg.Blobs != nil && d.cfg.Timing.Sweep > 0 {
 		r.wg.Go(func() { d.sweepBodies(ctx) })
 	}
-	r.wg.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-r.dirty:
-				d.tellStates(ctx)
-			}
-		}
-	})
+	r.wg.Go(func() { d.keepTelling(ctx, r.dirty) })
 	<-ctx.Done()
 	drain := time.AfterFunc(d.cfg.Timing.Drain, stopWork)
 	defer drain.Stop()

@@ -67,10 +67,6 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 	return a.settle(context.WithoutCancel(ctx), receipt, se)
 }
 
-// minAttempts is how often at least a message is tried before it is given up:
-// time during which its channel was off is no try.
-const minAttempts = 8
-
 // findTimeout bounds the look for a message right after its try.
 const findTimeout = 30 * time.Second
 
@@ -120,12 +116,13 @@ func (a *attempt) settleFound(ctx context.Context, r channel.Receipt, found chan
 
 // coversPending reports whether a receipt speaks of every pending recipient.
 func coversPending(m *Message, r channel.Receipt) bool {
-	for _, d := range m.Deliveries {
-		if d.State == channel.DeliveryPending && !slices.ContainsFunc(r.Deliveries, func(o channel.Delivery) bool { return addressKey(o.Recipient) == addressKey(d.Recipient) }) {
-			return false
-		}
+	told := map[string]bool{}
+	for _, o := range r.Deliveries {
+		told[addressKey(o.Recipient)] = true
 	}
-	return true
+	return !slices.ContainsFunc(m.Deliveries, func(d channel.Delivery) bool {
+		return d.State == channel.DeliveryPending && !told[addressKey(d.Recipient)]
+	})
 }
 
 // settle commits the result of a try. An error of unknown outcome is looked
@@ -206,6 +203,7 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 	if r.ThreadID != "" {
 		m.ThreadID = r.ThreadID
 	}
+	seen := m.State == StateSent || m.State == StateDelivered || m.State == StateRead
 	mergeDeliveries(m, r.Deliveries)
 	finish := func(s OutState, detail string) {
 		u.done(w)
@@ -231,6 +229,9 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 		reason += " (" + se.Fix + ")"
 	}
 	switch {
+	case seen && len(r.Deliveries) == 0:
+		u.advancePending(m, channel.DeliverySent)
+		finish(m.State, "seen on the network, though the try ended with: "+reason)
 	case se.Outcome == channel.Rejected:
 		u.advancePending(m, channel.DeliveryFailed)
 		finish(deriveState(m.Deliveries, StateFailed), reason)
@@ -243,7 +244,7 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 		finish(StateFailed, "deleted before all had it")
 	case !m.RedactedAt.IsZero():
 		finish(StateCancelled, "deleted")
-	case u.now.Sub(m.FirstTryAt) > t.GiveUp && w.Attempts >= minAttempts:
+	case u.now.Sub(m.FirstTryAt)-m.Held > t.GiveUp:
 		u.advancePending(m, channel.DeliveryFailed)
 		finish(StateFailed, "given up: "+reason)
 	default:
@@ -271,16 +272,23 @@ func anyPending(m *Message) bool {
 
 // mergeDeliveries takes over what a receipt says of each recipient.
 func mergeDeliveries(m *Message, ds []channel.Delivery) {
+	at := map[string][]int{}
+	for i, old := range m.Deliveries {
+		k := addressKey(old.Recipient)
+		at[k] = append(at[k], i)
+	}
 	for _, d := range ds {
-		found := false
-		for i := range m.Deliveries {
+		d.Detail = clean(d.Detail, 300)
+		k := addressKey(d.Recipient)
+		if len(at[k]) == 0 {
+			at[k] = []int{len(m.Deliveries)}
+			m.Deliveries = append(m.Deliveries, d)
+			continue
+		}
+		for _, i := range at[k] {
 			old := &m.Deliveries[i]
-			if old.Recipient != d.Recipient && addressKey(old.Recipient) != addressKey(d.Recipient) {
-				continue
-			}
-			found = true
 			if d.Detail != "" {
-				old.Detail = clean(d.Detail, 300)
+				old.Detail = d.Detail
 			}
 			if d.ExternalID != "" {
 				old.ExternalID = d.ExternalID
@@ -288,10 +296,6 @@ func mergeDeliveries(m *Message, ds []channel.Delivery) {
 			if advances(old.State, d.State) {
 				old.State = d.State
 			}
-		}
-		if !found {
-			d.Detail = clean(d.Detail, 300)
-			m.Deliveries = append(m.Deliveries, d)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (u *unit) newTicket(a *arrival, conv *Conversation, msg *Message, s Setting
 	} else if t.Queue == "" {
 		why.add("queue", "none", "the channel has no queue")
 	}
-	conv.Assignment = Assignment{}
+	conv.Assignment, conv.ClosedAt = Assignment{}, time.Time{}
 	conv.Ticket = t.ID
 	u.editTicket(t)
 	why.add("ticket", "new", "")

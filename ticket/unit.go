@@ -273,7 +273,7 @@ const turnWait = 500 * time.Millisecond
 // decide is how everything is written: read, decide purely, commit; a lost race
 // is read and decided again. It returns the unit that was committed. want may
 // be called more than once. If decide returns errNothing, nothing is written
-// and decide's unit returned.
+// and decide's unit returned. Who loses maxTries races gets ErrBusy.
 func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide func(u *unit) error) (*unit, error) {
 	queues, lost, turn := false, false, false
 	defer func() {
@@ -308,6 +308,8 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 			continue
 		case errors.Is(err, errAgain) && try < maxTries:
 			continue
+		case errors.Is(err, errAgain):
+			return nil, ErrBusy
 		case err != nil:
 			return nil, err
 		}
@@ -320,7 +322,7 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 		case !raced:
 			return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
 		case try >= maxTries:
-			return nil, fmt.Errorf("ticket: commit: %w", err)
+			return nil, fmt.Errorf("ticket: commit: %w (%v)", ErrBusy, err) //nolint:errorlint // ErrConflict is for what reading again does not mend
 		case errors.Is(err, ErrLimit):
 			if err := d.checkBodies(ctx, u.kept); err != nil {
 				return nil, err

@@ -10,7 +10,7 @@ import (
 
 // update applies news about a message. ok is false when the message is not
 // known, or the news are not about somebody it was sent to.
-func (u *unit) update(a *arrival) (result, bool) {
+func (u *unit) update(a *arrival, rules intakeRules) (result, bool) {
 	up := a.item.Update
 	receipt := up.Kind == channel.UpdateDelivered || up.Kind == channel.UpdateRead
 	if receipt && up.Wait > 0 && u.onItsWay(a) {
@@ -20,7 +20,7 @@ func (u *unit) update(a *arrival) (result, bool) {
 	// that is named. Receipts are about all that they name.
 	var hit *Message
 	for _, id := range a.before {
-		if m := u.snap.Messages[id]; m != nil && u.apply(m, a) && hit == nil {
+		if m := u.snap.Messages[id]; m != nil && u.apply(m, a, rules.limits) && hit == nil {
 			hit = m
 		}
 	}
@@ -28,7 +28,7 @@ func (u *unit) update(a *arrival) (result, bool) {
 		if hit != nil && !receipt {
 			break
 		}
-		if u.apply(m, a) && hit == nil {
+		if u.apply(m, a, rules.limits) && hit == nil {
 			hit = m
 		}
 	}
@@ -82,7 +82,7 @@ func (u *unit) targets(a *arrival) []*Message {
 // apply changes the message as the update says. It reports false when the
 // update does not fit the message: a bounce for somebody it was never sent to
 // is somebody else's, or forged.
-func (u *unit) apply(m *Message, a *arrival) bool {
+func (u *unit) apply(m *Message, a *arrival, limits Limits) bool {
 	up, at := a.item.Update, a.item.At
 	switch up.Kind {
 	case channel.UpdateBounce, channel.UpdateDelayed, channel.UpdateDelivered, channel.UpdateRead, channel.UpdateComplaint:
@@ -103,7 +103,7 @@ func (u *unit) apply(m *Message, a *arrival) bool {
 		u.editMessage(m)
 		m.EditedAt = at
 		m.Text, m.NewText = up.Text, ""
-		m.Search = searchText(m, len(up.Text)+1024)
+		m.Search = searchText(m, limits.Search)
 		u.event(Event{Type: EventMessageEdited, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID})
 		return true
 	case channel.UpdateRemove:
@@ -197,9 +197,10 @@ func (u *unit) applyReport(m *Message, up *channel.Update) bool {
 		channel.UpdateRead:      channel.DeliveryRead,
 	}[up.Kind]
 	touched := false
+	told := statuses(up.Recipients)
 	for i := range m.Deliveries {
 		del := &m.Deliveries[i]
-		st, found := statusFor(up.Recipients, del.Recipient)
+		st, found := told[addressKey(del.Recipient)]
 		if !found && len(up.Recipients) > 0 || !found && len(m.Deliveries) != 1 && !covers(up, del) {
 			continue
 		}
@@ -240,14 +241,22 @@ func covers(up *channel.Update, del *channel.Delivery) bool {
 	return !up.Before.IsZero() || del.ExternalID != "" && slices.Contains(up.IDs, del.ExternalID)
 }
 
-func statusFor(list []channel.RecipientStatus, address string) (channel.RecipientStatus, bool) {
-	k := addressKey(address)
-	for _, s := range list {
-		if addressKey(s.Address) == k || s.Original != "" && addressKey(s.Original) == k {
-			return s, true
+// statuses are what a report says, by address; of several the first.
+func statuses(list []channel.RecipientStatus) map[string]channel.RecipientStatus {
+	out := make(map[string]channel.RecipientStatus, len(list))
+	add := func(address string, s channel.RecipientStatus) {
+		k := addressKey(address)
+		if _, ok := out[k]; !ok {
+			out[k] = s
 		}
 	}
-	return channel.RecipientStatus{}, false
+	for _, s := range list {
+		add(s.Address, s)
+		if s.Original != "" {
+			add(s.Original, s)
+		}
+	}
+	return out
 }
 
 // deliveryRank orders the states of a delivery; it only ever moves up.

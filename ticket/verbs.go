@@ -172,29 +172,6 @@ func (d *Desk) Assign(ctx context.Context, by Actor, id TicketID, a routing.Agen
 	})
 }
 
-// AssignConversation does the same for a conversation that has no ticket.
-func (d *Desk) AssignConversation(ctx context.Context, by Actor, id ConversationID, a routing.AgentID) (*Conversation, error) {
-	v := d.view()
-	if _, ok := v.agents[a]; a != "" && !ok {
-		return nil, badField("agent", "there is no agent %q", a)
-	}
-	var out *Conversation
-	_, err := d.decide(ctx, by, func() Want { return Want{Conversations: []ConversationID{id}, Follow: true} }, func(u *unit) error {
-		c := u.snap.Conversations[id]
-		if c == nil {
-			return fmt.Errorf("conversation %q: %w", id, ErrNotFound)
-		}
-		if c.Ticket != "" {
-			return fmt.Errorf("conversation %q has a ticket, assign that: %w", id, ErrState)
-		}
-		out = u.editConversation(c)
-		u.assign(&c.Assignment, a, true)
-		u.saidAssigned(Event{Conversation: c.ID, Channel: c.Channel}, c.Assignment, v)
-		return nil
-	})
-	return out, err
-}
-
 func (u *unit) assign(at *Assignment, a routing.AgentID, active bool) {
 	at.give(a)
 	if a == "" && active && at.Queue != "" {
@@ -254,42 +231,6 @@ func (d *Desk) Note(ctx context.Context, by routing.AgentID, id TicketID, text s
 		return nil
 	})
 	return note, err
-}
-
-// MakeTicket makes a ticket of a conversation that has none; if it has one
-// already, that is returned. Error: ErrNotFound.
-func (d *Desk) MakeTicket(ctx context.Context, by Actor, id ConversationID) (*Ticket, error) {
-	var out *Ticket
-	_, err := d.decide(ctx, by, func() Want { return Want{Conversations: []ConversationID{id}, Follow: true} }, func(u *unit) error {
-		c := u.snap.Conversations[id]
-		if c == nil {
-			return fmt.Errorf("conversation %q: %w", id, ErrNotFound)
-		}
-		if t := u.snap.Tickets[c.Ticket]; t != nil && t.DeletedAt.IsZero() && t.Status != Closed {
-			out = t
-			return errNothing
-		}
-		u.editConversation(c)
-		subject := c.Subject
-		if subject == "" {
-			subject = c.Context
-		}
-		t := &Ticket{ID: TicketID(newID()), Subject: clean(subject, d.cfg.Limits.Subject), Status: Open, Priority: Normal, Channel: c.Channel,
-			Conversation: c.ID, Conversations: []ConversationID{c.ID}, Contact: c.Contact, FollowUpOf: c.Ticket,
-			Assignment: c.Assignment, LastCustomerAt: c.LastCustomerAt, CreatedAt: u.now}
-		if t.Queue == "" {
-			t.Queue = d.view().settings(c.Channel, c.Via).Queue
-		}
-		if t.Assignee == "" && t.Queue != "" && t.WaitingSince.IsZero() {
-			t.wait(t.Queue, u.now)
-		}
-		c.Assignment, c.Ticket = Assignment{}, t.ID
-		u.editTicket(t)
-		u.event(Event{Type: EventTicketCreated, Ticket: t.ID, Conversation: c.ID, Channel: c.Channel, Data: map[string]string{"queue": string(t.Queue)}})
-		out = t
-		return nil
-	})
-	return out, err
 }
 
 // Act does something to a message on its network: like, hide, seen and so on,

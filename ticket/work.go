@@ -110,7 +110,7 @@ func batches(claimed []*Work) [][]*Work {
 }
 
 // maxAttempts is how often automatic replies and notices are tried before they
-// are parked for a person, and how often an item is interpreted before it is
+// are parked for a person (see [Desk.Parked]), and how often an item is interpreted before it is
 // quarantined. Sends have a time instead, see Timing.GiveUp.
 const maxAttempts = 20
 
@@ -127,7 +127,7 @@ func (d *Desk) do(ctx context.Context, batch []*Work) {
 		return
 	}
 	// A lost lease is another worker's success, or is found again by it.
-	if errors.Is(err, ErrConflict) || ctx.Err() != nil {
+	if isLost(err) || ctx.Err() != nil {
 		d.log.Debug("work lost", "kind", w.Kind, "work", w.ID, slog.Any("error", err))
 		return
 	}
@@ -136,6 +136,10 @@ func (d *Desk) do(ctx context.Context, batch []*Work) {
 		d.putBack(ctx, w, err)
 	}
 }
+
+// isLost reports whether work came to nothing since another worker has it: its
+// revision is another, as often as it is tried.
+func isLost(err error) bool { return errors.Is(err, ErrConflict) || errors.Is(err, ErrBusy) }
 
 func (d *Desk) doSafely(ctx context.Context, batch []*Work) (err error) {
 	w := batch[0]
@@ -167,14 +171,23 @@ func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 	back.LastError = clean(cause.Error(), 300)
 	// Sends end by Timing.GiveUp, interpretation in quarantine, and a queue is
 	// looked at until that works.
-	back.Parked = w.Attempts >= maxAttempts && (w.Kind == WorkAutoReply || w.Kind == WorkNotify)
-	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
+	give := w.Attempts >= maxAttempts && (w.Kind == WorkAutoReply || w.Kind == WorkNotify)
+	want := func() Want {
+		if give {
+			return Want{Records: []RecordRef{parkedRef(w.ID)}}
+		}
+		return Want{}
+	}
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, want, func(u *unit) error {
 		again := back
+		if give {
+			return u.park(&again)
+		}
 		again.NotBefore = u.now.Add(backoff(w.Attempts, time.Second, d.cfg.Timing.RetryMax))
 		u.addWork(&again)
 		return nil
 	})
-	if err != nil && !errors.Is(err, ErrConflict) {
+	if err != nil && !isLost(err) {
 		d.log.Warn("put back work", "work", w.ID, slog.Any("error", err))
 	}
 }

@@ -37,6 +37,10 @@ type parsed struct {
 	subject    string
 	text, html string
 	at         time.Time
+	// Of a mail that is kept in a file: its id and size, and what is enclosed.
+	blob     string
+	size     int64
+	enclosed []ticket.Attachment
 }
 
 func parse(raw []byte) (*parsed, error) {
@@ -165,7 +169,7 @@ type request struct {
 
 const maxGroup = 256
 
-func openGroup(b *testing.B, path string) *group {
+func openGroup(b testing.TB, path string) *group {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"+
 		"&_pragma=temp_store(memory)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-32000)")
 	require.NoError(b, err)
@@ -256,6 +260,9 @@ func encode(p *parsed) (*record, error) {
 	}
 	r.search = ticket.Fold(strings.Join([]string{p.subject, p.from.Name, p.from.Address, p.text}, " "))
 	raw := ticket.BodyRef{ID: ticket.BodyID(r.body), Size: int64(len(p.raw))}
+	if p.blob != "" {
+		raw = ticket.BodyRef{ID: ticket.BodyID(p.blob), Size: p.size, Blob: true}
+	}
 	cust := ticket.Actor{Kind: ticket.ActorCustomer}
 	ch, conv, tick, msg := channel.ID(r.channel), ticket.ConversationID(r.conversation), ticket.TicketID(r.ticket), ticket.MessageID(r.message)
 	contact := ticket.ContactID(r.contact)
@@ -275,7 +282,7 @@ func encode(p *parsed) (*record, error) {
 		&ticket.Message{
 			ID: msg, Conversation: conv, Ticket: tick, Channel: ch, Direction: ticket.In, Contact: contact, From: p.from, To: []channel.Party{p.to},
 			Subject: p.subject, Text: p.text, HTML: p.html, Envelope: channel.Envelope{From: p.from.Address, To: p.to.Address, Known: true, RemoteIP: "127.0.0.1", Helo: "client.example", Transport: "smtp"},
-			Raw: raw, ExternalIDs: []string{p.id}, State: ticket.StateReceived, At: p.at, CreatedAt: now, UpdatedAt: now,
+			Raw: raw, Attachments: p.enclosed, ExternalIDs: []string{p.id}, State: ticket.StateReceived, At: p.at, CreatedAt: now, UpdatedAt: now,
 		},
 		&ticket.Item{ID: ticket.ItemID(r.item), Channel: ch, Day: r.day, Disposition: ticket.DisposedMessage, Message: msg, Raw: raw, ReceivedAt: now},
 		&ticket.Decision{ID: r.decision, Kind: "intake", Ticket: tick, Conversation: conv, Message: msg, Outcome: "message", At: now, Steps: []ticket.Step{
@@ -321,7 +328,11 @@ func (r *record) write(s *statements) error {
 		r.item, r.channel, r.day, r.message, string(r.docs[4]))
 	exec("INSERT INTO ledger (portal, day, channel, disposition, cause, count) VALUES (1, ?, ?, 'message', '', 1) ON CONFLICT DO UPDATE SET count = count + 1",
 		r.day, r.channel)
-	exec("INSERT INTO bodies (portal, id, data) VALUES (1, ?, ?)", r.body, r.p.raw)
+	if r.p.blob == "" {
+		exec("INSERT INTO bodies (portal, id, data) VALUES (1, ?, ?)", r.body, r.p.raw)
+	} else {
+		exec("INSERT INTO counters (portal, name, value, expires) VALUES (1, ?, 1, 0)", "body:"+r.p.blob)
+	}
 	exec("INSERT INTO decisions (portal, id, ticket, conversation, message, doc) VALUES (1, ?, ?, ?, ?, ?)",
 		r.decision, r.ticket, r.conversation, r.message, string(r.docs[5]))
 	for i, doc := range r.events {

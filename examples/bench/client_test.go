@@ -18,7 +18,7 @@ import (
 
 // fleet is a number of open connections that bring mail.
 type fleet struct {
-	b     *testing.B
+	b     testing.TB
 	conns []*client
 }
 
@@ -28,7 +28,7 @@ type client struct {
 	r *bufio.Reader
 }
 
-func dial(b *testing.B, addr string, n int) *fleet {
+func dial(b testing.TB, addr string, n int) *fleet {
 	f := &fleet{b: b}
 	for range n {
 		c, err := net.Dial("tcp", addr)
@@ -58,6 +58,14 @@ func (c *client) expect(code string) error {
 			return nil
 		}
 	}
+}
+
+// expectAfter says a command and reads its reply.
+func (c *client) expectAfter(command, code string) error {
+	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
+		return err
+	}
+	return c.expect(code)
 }
 
 // send sends one mail and returns how long the server took from the final dot

@@ -18,4 +18,8 @@
 //	                 multiples of the bound's
 //	cpu-of-A         processor time a mail, the client's included
 //	B-of-A           bytes allocated a mail, the client's included
+//
+// BenchmarkLarge does the same with mails of 5 MB, where the bound's server writes
+// the mail to a file as it comes and syncs file and folder. How much memory a
+// portal needs then is held by TestLargeMailNeedsLittleMemory.
 package bench

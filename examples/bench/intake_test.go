@@ -21,7 +21,7 @@ import (
 )
 
 // portal starts the whole: a hosted mailbox, a desk, SQLite, a directory.
-func portal(b *testing.B) string {
+func portal(b testing.TB, changes ...func(c *ticket.Config, mx *hosted.Server)) string {
 	dir := b.TempDir()
 	store, err := sqlitestore.Open(filepath.Join(dir, "portal.db"))
 	require.NoError(b, err)
@@ -30,7 +30,11 @@ func portal(b *testing.B) string {
 	mx := &hosted.Server{Domain: "help.example", SpoolDir: dir, Limits: hosted.Limits{
 		Messages: -1, ConnectionRate: -1, ConnectionsPerIP: -1, Pregreet: -1,
 	}}
-	desk, err := ticket.New(ticket.Config{Store: store.Portal("main"), Blobs: blobs, Connectors: []channel.Connector{mx}})
+	cfg := ticket.Config{Store: store.Portal("main"), Blobs: blobs, Connectors: []channel.Connector{mx}}
+	for _, change := range changes {
+		change(&cfg, mx)
+	}
+	desk, err := ticket.New(cfg)
 	require.NoError(b, err)
 	_, err = desk.Connect(b.Context(), hosted.Mailbox{LocalPart: "support"}, ticket.Settings{})
 	require.NoError(b, err)

@@ -4,7 +4,8 @@
 //
 // A blob is written to a temporary file, synced and renamed, and the folder is
 // synced, before Put returns: after a crash a blob is there whole or not at all.
-// What a crash has left of unfinished puts is removed by [Open].
+// What a crash has left of unfinished puts is removed by [Open]. A Put that fails
+// at its last step, the sync of the folder, may leave the whole blob.
 //
 // # Concurrency
 //
@@ -20,16 +21,23 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/disk"
 )
 
 // Dir is a [ticket.Blobs] in a folder. Make one with [Open].
-type Dir struct{ root string }
+type Dir struct {
+	root string
+	fs   disk.FS
+
+	mu   sync.Mutex
+	made map[string]bool // shards that are durable
+}
 
 var _ ticket.Blobs = (*Dir)(nil)
 
@@ -48,8 +56,12 @@ func Open(path string) (*Dir, error) {
 	if path == "" {
 		return nil, errors.New("dirblob: open: the path is empty")
 	}
-	d := &Dir{root: filepath.Clean(path)}
-	if err := makeAll(d.root); err != nil {
+	return open(disk.OS{}, path)
+}
+
+func open(files disk.FS, path string) (*Dir, error) {
+	d := &Dir{root: filepath.Clean(path), fs: files, made: map[string]bool{}}
+	if err := d.makeAll(d.root); err != nil {
 		return nil, fmt.Errorf("dirblob: open: %w", err)
 	}
 	if err := d.clean(time.Now().Add(-staleAfter)); err != nil {
@@ -59,19 +71,38 @@ func Open(path string) (*Dir, error) {
 }
 
 // makeAll makes a folder and those above it, durably.
-func makeAll(path string) error {
+func (d *Dir) makeAll(path string) error {
 	parent := filepath.Dir(path)
-	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != path {
-		if err := makeAll(parent); err != nil {
+	if _, err := d.fs.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != path {
+		if err := d.makeAll(parent); err != nil {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, 0o700); err != nil {
-		if info, stat := os.Stat(path); stat != nil || !info.IsDir() {
+	if err := d.fs.Mkdir(path); err != nil {
+		if info, stat := d.fs.Stat(path); stat != nil || !info.IsDir() {
 			return err
 		}
 	}
-	return syncDir(parent)
+	return d.fs.SyncDir(parent)
+}
+
+// makeShard makes one of the folders among which blobs are spread. It may be
+// there without being durable yet: another Put has just made it, or a process
+// that died then. So each is synced once by each process.
+func (d *Dir) makeShard(path string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.made[path] {
+		return nil
+	}
+	if err := d.fs.Mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := d.fs.SyncDir(d.root); err != nil {
+		return err
+	}
+	d.made[path] = true
+	return nil
 }
 
 // clean removes temporary files last written to before the given time.
@@ -82,7 +113,7 @@ func (d *Dir) clean(before time.Time) error {
 		}
 		info, err := e.Info()
 		if err == nil && info.ModTime().Before(before) {
-			err = os.Remove(path)
+			err = d.fs.Remove(path)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -93,15 +124,15 @@ func (d *Dir) clean(before time.Time) error {
 
 // walk calls f for each file of each shard. What is not ours is left alone.
 func (d *Dir) walk(f func(path string, e fs.DirEntry) error) error {
-	shards, err := os.ReadDir(d.root)
+	folders, err := d.fs.ReadDir(d.root)
 	if err != nil {
 		return err
 	}
-	for _, shard := range shards {
+	for _, shard := range folders {
 		if !shard.IsDir() || len(shard.Name()) != 2 {
 			continue
 		}
-		entries, err := os.ReadDir(filepath.Join(d.root, shard.Name()))
+		entries, err := d.fs.ReadDir(filepath.Join(d.root, shard.Name()))
 		if err != nil {
 			return err
 		}
@@ -171,22 +202,17 @@ func (d *Dir) Put(ctx context.Context, id ticket.BodyID, r io.Reader) (size int6
 
 func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, err error) {
 	shard := filepath.Dir(path)
-	if err := os.Mkdir(shard, 0o700); err == nil {
-		err = syncDir(d.root)
-		if err != nil {
-			return 0, err
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
+	if err := d.makeShard(shard); err != nil {
 		return 0, err
 	}
-	f, err := os.CreateTemp(shard, temporary)
+	f, err := d.fs.Create(shard, temporary)
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		if err != nil {
 			_ = f.Close()
-			_ = os.Remove(f.Name())
+			_ = d.fs.Remove(f.Name())
 		}
 	}()
 	if size, err = io.Copy(f, &reader{ctx, r}); err != nil {
@@ -196,8 +222,7 @@ func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, er
 		return 0, err
 	}
 	// The last write may be long ago; List tells when it was put.
-	now := time.Now()
-	if err := os.Chtimes(f.Name(), now, now); err != nil {
+	if err := f.SetTime(time.Now()); err != nil {
 		return 0, err
 	}
 	if err := f.Sync(); err != nil {
@@ -206,10 +231,10 @@ func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, er
 	if err := f.Close(); err != nil {
 		return 0, err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := d.fs.Rename(f.Name(), path); err != nil {
 		return 0, err
 	}
-	return size, syncDir(shard)
+	return size, d.fs.SyncDir(shard)
 }
 
 // reader ends with its context.
@@ -235,7 +260,7 @@ func (d *Dir) Open(ctx context.Context, id ticket.BodyID) (io.ReadCloser, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := d.fs.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("dirblob: open: %w", ticket.ErrNotFound)
 	}
@@ -254,12 +279,12 @@ func (d *Dir) Delete(ctx context.Context, id ticket.BodyID) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err = os.Remove(path)
+	err = d.fs.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = d.fs.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("dirblob: delete: %w", err)

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -45,10 +46,14 @@ func onlyKeys(w *ticket.Want) bool {
 // maxKeys bounds the keys that one statement looks for.
 const maxKeys = 32
 
-// selectKeys are statements by the number of keys.
+// selectKeys are statements by the number of keys. Point reads joined cost two
+// thirds of an IN, which first makes a table of what it looks for.
 var selectKeys = func() (queries [maxKeys + 1]string) {
 	for n := 1; n <= maxKeys; n++ {
-		queries[n] = "SELECT key, kind, ref FROM keys WHERE portal = ? AND key IN " + list(n)
+		if n > 1 {
+			queries[n] = queries[n-1] + " UNION ALL "
+		}
+		queries[n] += fmt.Sprintf("SELECT key, kind, ref FROM keys WHERE portal = ?1 AND key = ?%d", n+1)
 	}
 	return queries
 }()

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -112,6 +113,7 @@ func (w *writer) run() {
 	defer close(w.end)
 	for range w.wake {
 		for {
+			w.gather()
 			batch, closed := w.pick()
 			if len(batch) == 0 {
 				if closed {
@@ -124,6 +126,22 @@ func (w *writer) run() {
 				close(r.done)
 			}
 		}
+	}
+}
+
+// gather lets those go on who are about to write, so that they share the
+// transaction: what it costs is mostly beginning and ending it. It waits for
+// nobody who waits himself, and for no time.
+func (w *writer) gather() {
+	for before := -1; ; {
+		w.mu.Lock()
+		n := len(w.queue)
+		w.mu.Unlock()
+		if n <= before || n >= maxBatch {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 

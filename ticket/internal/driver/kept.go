@@ -3,20 +3,47 @@ package driver
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
 )
 
+// encoder is an encoder with what it writes to.
+type encoder struct {
+	b bytes.Buffer
+	e *json.Encoder
+}
+
+// maxKept is the largest buffer, in bytes, that is kept for the next document.
+const maxKept = 128 << 10
+
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.e = json.NewEncoder(&e.b)
+	e.e.SetEscapeHTML(false)
+	return e
+}}
+
 // Encode returns v as a document. encoding/json escapes U+0000.
 func Encode(v any) (string, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	e, ok := encoders.Get().(*encoder)
+	if !ok {
+		return "", errors.New("no encoder")
+	}
+	defer func() {
+		if e.b.Cap() <= maxKept {
+			e.b.Reset()
+			encoders.Put(e)
+		}
+	}()
+	// An encoder is done for after an error in writing, which a buffer has not;
+	// an error of v leaves it as it was.
+	if err := e.e.Encode(v); err != nil {
 		return "", err
 	}
-	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+	return string(bytes.TrimSuffix(e.b.Bytes(), []byte("\n"))), nil
 }
 
 // Decode reads a document that Encode made.
@@ -56,7 +83,7 @@ func ContactDoc(v *ticket.Contact) (string, error) {
 // microsecond. v is left as it is.
 func ConversationDoc(v *ticket.Conversation) (string, error) {
 	c := *v
-	utc(&c.WaitingSince, &c.QueuedAt, &c.LastCustomerAt, &c.Since, &c.LastActAt, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.WaitingSince, &c.QueuedAt, &c.ClosedAt, &c.LastCustomerAt, &c.Since, &c.LastActAt, &c.CreatedAt, &c.UpdatedAt)
 	return Encode(&c)
 }
 
@@ -72,7 +99,7 @@ func TicketDoc(v *ticket.Ticket) (string, error) {
 // microsecond. v is left as it is.
 func MessageDoc(v *ticket.Message) (string, error) {
 	c := *v
-	utc(&c.NotBefore, &c.FirstTryAt, &c.SentAt, &c.EditedAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.NotBefore, &c.FirstTryAt, &c.TriedAt, &c.SentAt, &c.EditedAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
 	return Encode(&c)
 }
 

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package dirblob
+package disk
 
 // syncDir does nothing where folders cannot be synced.
 func syncDir(string) error { return nil }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package dirblob
+package disk
 
 import (
 	"errors"
