@@ -208,7 +208,12 @@ func badSender(from []channel.Party) bool {
 		return true
 	}
 	domain := from[0].Address[strings.LastIndexByte(from[0].Address, '@')+1:]
-	return !strings.Contains(domain, ".") || strings.HasPrefix(domain, "[") || net.ParseIP(domain) != nil
+	return !strings.Contains(domain, ".") || strings.HasPrefix(domain, "[") || endsInDigit(domain) && net.ParseIP(domain) != nil
+}
+
+// endsInDigit reports whether a domain can be an IP address.
+func endsInDigit(s string) bool {
+	return s != "" && (s[len(s)-1] >= '0' && s[len(s)-1] <= '9' || strings.IndexByte(s, ':') >= 0)
 }
 
 // noReplyAddress reports whether an address is one that nobody reads.

@@ -19,17 +19,39 @@ type elementMarks struct {
 // attributesOf reads the marks by which mail programs tell quotes and signatures
 // apart. They are field knowledge: class and id names that the programs write.
 // The scratch space is kept between calls.
-func attributesOf(tag atom.Atom, a *htmlAttributes, scratch *[]byte) elementMarks {
+func attributesOf(z *htmlTokens, scratch *[]byte) elementMarks {
+	a, tag := &z.attr, z.tag
 	m := elementMarks{hidden: a.hidden}
 	if a.seen == 0 {
 		return m
 	}
-	m.id = strings.ToLower(attributeText(a.id))
-	m.href = strings.TrimSpace(attributeText(a.href))
-	m.alt = strings.TrimSpace(attributeText(a.alt))
-	if a.style != "" {
-		m.style(tag, attributeText(a.style), scratch)
+	if a.id != "" {
+		m.id = strings.ToLower(z.value(a.id))
+		m.program()
 	}
+	if a.href != "" {
+		m.href = strings.TrimSpace(z.value(a.href))
+	}
+	if a.alt != "" {
+		m.alt = strings.TrimSpace(z.value(a.alt))
+	}
+	if a.style != "" {
+		m.style(tag, z.value(a.style), scratch)
+	}
+	if tag == atom.A && a.name != "" {
+		if name := strings.ToLower(z.value(a.name)); name == "_mailoriginal" || name == "_____replyseparator" {
+			m.after = true
+		}
+	}
+	m.quote = a.typ != "" && tag == atom.Blockquote && strings.EqualFold(z.value(a.typ), "cite")
+	if a.class != "" {
+		m.classes(z.value(a.class))
+	}
+	return m
+}
+
+// program reads what ids say.
+func (m *elementMarks) program() {
 	id := strings.TrimPrefix(strings.TrimPrefix(m.id, "x_"), "m_")
 	switch id {
 	case "appendonsend", "divrplyfwdmsg", "replyblockquote", "mail-editor-reference-message-container", "zimbraeditorcontainer_quote":
@@ -39,13 +61,11 @@ func attributesOf(tag atom.Atom, a *htmlAttributes, scratch *[]byte) elementMark
 	case "signature", "applemailsignature", "ms-outlook-mobile-signature", "ymail_android_signature":
 		m.signature = true
 	}
-	if tag == atom.A && a.name != "" {
-		if name := strings.ToLower(attributeText(a.name)); name == "_mailoriginal" || name == "_____replyseparator" {
-			m.after = true
-		}
-	}
-	m.quote = tag == atom.Blockquote && strings.EqualFold(attributeText(a.typ), "cite")
-	for c := range strings.FieldsSeq(attributeText(a.class)) {
+}
+
+// classes reads what classes say.
+func (m *elementMarks) classes(class string) {
+	for c := range strings.FieldsSeq(class) {
 		switch asciiLower(c) {
 		case "gmail_quote", "gmail_quote_container", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "zmail_extra", "ymail_quoted", "tutanota_quote", "front-blockquote", "outlookmessageheader":
 			m.quote = true
@@ -53,7 +73,6 @@ func attributesOf(tag atom.Atom, a *htmlAttributes, scratch *[]byte) elementMark
 			m.signature = true
 		}
 	}
-	return m
 }
 
 // maxMarkStyle bounds the style that is looked into, in bytes.

@@ -18,7 +18,7 @@ func (z *htmlTokens) rawText() htmlKind {
 	if z.text = z.s[from:z.pos]; z.text == "" {
 		return htmlEnd
 	}
-	if strings.IndexByte(z.text, 0) >= 0 {
+	if z.odd {
 		z.text = strings.ReplaceAll(z.text, "\x00", "\ufffd")
 	}
 	if name == "textarea" || name == "title" {

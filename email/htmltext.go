@@ -68,7 +68,7 @@ func htmlLines(s string) []textLine {
 	w := &textWriter{}
 	// Of most markup less than half is text.
 	w.out = make([]byte, 0, len(s)/4+64)
-	z := &htmlTokens{s: s}
+	z := newHTMLTokens(s)
 	for {
 		kind := z.next()
 		if w.size > maxSanitize {
@@ -79,6 +79,9 @@ func htmlLines(s string) []textLine {
 			w.newline()
 			return w.finish()
 		case htmlText:
+			if z.odd {
+				z.text = htmlNewlines(z.text)
+			}
 			w.escaped(z.text)
 		case htmlRaw:
 			w.text(htmlNewlines(z.text))
@@ -104,7 +107,7 @@ func (w *textWriter) start(t *htmlTokens) {
 		return
 	}
 	e := htmlElement{tag: t.tag, name: t.name}
-	marks := attributesOf(t.tag, &t.attr, &w.scratch)
+	marks := attributesOf(t, &w.scratch)
 	switch t.tag {
 	case atom.Head, atom.Style, atom.Script, atom.Title, atom.Noscript, atom.Template, atom.Svg, atom.Object, atom.Iframe, atom.Textarea, atom.Select:
 		e.skip = true
@@ -271,7 +274,6 @@ func (w *textWriter) escaped(s string) {
 	if w.skip > 0 {
 		return
 	}
-	s = htmlNewlines(s)
 	for s != "" {
 		text, entity, rest := cutEntity(s)
 		w.text(text)
@@ -321,10 +323,16 @@ func (w *textWriter) text(s string) {
 			continue
 		}
 		from := i
-		for i < len(s) && !isTagSpace(s[i]) {
+		odd := false
+		for i < len(s) && (s[i] > ' ' || !isTagSpace(s[i])) {
+			odd = odd || s[i] == 0 || s[i] >= 0xc2
 			i++
 		}
-		w.word(s[from:i])
+		if odd {
+			w.word(s[from:i])
+		} else {
+			w.put(s[from:i])
+		}
 	}
 }
 
@@ -333,9 +341,13 @@ func (w *textWriter) word(s string) {
 	if hasInvisible(s) {
 		s = invisible.Replace(s)
 	}
-	if s == "" {
-		return
+	if s != "" {
+		w.put(s)
 	}
+}
+
+// put is word for what can be seen.
+func (w *textWriter) put(s string) {
 	if w.blank {
 		w.blank = false
 		if n := len(w.lines); n > 0 && len(bytes.Trim(w.line(n-1), "> ")) > 0 {

@@ -27,6 +27,7 @@ type htmlTokens struct {
 	pos int
 	raw string // name of the element whose text comes next and holds no tags
 	end int    // index behind the last attribute of the tag
+	odd bool   // there are NULs or CRs
 
 	text string // of texts
 	tag  atom.Atom
@@ -40,6 +41,10 @@ type htmlAttributes struct {
 	id, class, href, alt, name, typ, style string
 	seen                                   uint8
 	hidden                                 bool
+}
+
+func newHTMLTokens(s string) *htmlTokens {
+	return &htmlTokens{s: s, odd: strings.IndexByte(s, 0) >= 0 || strings.IndexByte(s, '\r') >= 0}
 }
 
 // next finds the next token.
@@ -179,7 +184,7 @@ func (z *htmlTokens) tagName(i int) bool {
 		end++
 	}
 	z.name, z.pos = asciiLower(z.s[i:end]), end
-	if strings.IndexByte(z.name, 0) >= 0 {
+	if z.odd {
 		z.name = strings.ReplaceAll(z.name, "\x00", "\ufffd")
 	}
 	z.tag = atomOf(z.name)
@@ -312,12 +317,11 @@ func (a *htmlAttributes) set(key, value string) {
 	}
 }
 
-// attributeText undoes the escapes in an attribute's value.
-func attributeText(s string) string {
-	if strings.IndexByte(s, 0) >= 0 {
-		s = strings.ReplaceAll(s, "\x00", "\ufffd")
+// value undoes the escapes in an attribute's value.
+func (z *htmlTokens) value(s string) string {
+	if z.odd {
+		s = htmlNewlines(strings.ReplaceAll(s, "\x00", "\ufffd"))
 	}
-	s = htmlNewlines(s)
 	if strings.IndexByte(s, '&') < 0 {
 		return s
 	}

@@ -46,7 +46,7 @@ type shown struct {
 }
 
 func ownTokens(s string) []shown {
-	z := &htmlTokens{s: s}
+	z := newHTMLTokens(s)
 	var out []shown
 	for {
 		switch kind := z.next(); kind {
@@ -65,7 +65,7 @@ func ownTokens(s string) []shown {
 				a := z.attr
 				for bit, v := range []struct{ key, value string }{{"id", a.id}, {"class", a.class}, {"href", a.href}, {"alt", a.alt}, {"name", a.name}, {"type", a.typ}, {"style", a.style}} {
 					if a.seen&(1<<bit) != 0 {
-						w.attr[v.key] = attributeText(v.value)
+						w.attr[v.key] = z.value(v.value)
 					}
 				}
 				if a.hidden {

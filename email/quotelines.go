@@ -171,6 +171,10 @@ func labelled(s string) (field, value string, ok bool) {
 	if head := s[:min(len(s), 80)]; strings.IndexByte(head, ':') < 0 && !strings.Contains(head, "：") {
 		return "", "", false
 	}
+	// No label has a bracket, but links that stand behind their words do.
+	if i := strings.IndexAny(s, ":("); i >= 0 && s[i] == '(' {
+		return "", "", false
+	}
 	s = strings.TrimLeft(plainLine(s), "> ")
 	i := strings.IndexAny(s, ":：")
 	if i <= 0 || i > 40 {
