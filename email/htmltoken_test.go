@@ -48,8 +48,12 @@ type shown struct {
 func ownTokens(s string) []shown {
 	z := newHTMLTokens(s)
 	var out []shown
-	for {
-		switch kind := z.next(); kind {
+	for at := 0; ; at = z.pos {
+		kind := z.next()
+		if kind != htmlEnd && z.pos <= at {
+			return append(out, shown{data: "a token that takes nothing off the text"})
+		}
+		switch kind {
 		case htmlEnd:
 			return out
 		case htmlText, htmlRaw:

@@ -2,6 +2,7 @@ package email
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"sync"
 )
@@ -103,7 +104,7 @@ func (l *lineReader) more() bool {
 
 func (l *lineReader) fail(err error) {
 	l.ended = true
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		l.err = err
 	}
 }
@@ -218,7 +219,7 @@ func (l *lineReader) unread(p piece) { l.again = &p }
 // peek returns up to n bytes that follow what was read.
 func (l *lineReader) peek(n int) []byte {
 	n = min(n, lineBuffer)
-	for l.w-l.r < n && l.more() { //nolint:revive // more does the work
+	for l.w-l.r < n && l.more() {
 	}
 	return l.buf[l.r:min(l.w, l.r+n)]
 }
