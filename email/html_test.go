@@ -40,6 +40,7 @@ func TestTextFromHTML(t *testing.T) {
 		"</div></p>a</blockquote>":                                        "a",
 		"<p>a<hr>b":                                                       "a\n---\nb",
 		"<head><title>never closed<body>a</body>":                         "",
+		strings.Repeat("<blockquote>", 25) + "a":                          strings.Repeat("> ", 20) + "a",
 	} {
 		require.Equal(t, want, email.TextFromHTML(in), in)
 	}

@@ -15,7 +15,7 @@ var markupSeeds = []string{
 	"a<!>b", "a<!", "a<!-", "a<!--", "a<!-->b", "a<!--->b", "a<!---->b", "a<!---!>b-->c", "a<!--x--!>b", "a<!--x--!-->b", "a<!--x--!-->b", "a<!--x--!!>b-->c", "a<!--x-->b", "a<!doctype html>b", "a<!doctype", "a<![CDATA[x]]>b", "a<?xml x?>b", "a<?", "a<?>b",
 	"<title>a&amp;<b></title>c", "<TITLE>a</title", "<textarea>&lt;</TEXTAREA/>x", "<style>a</style\n>b", "<style></style>b", "<style>a</styleb</style>c", "<xmp>a\x00&amp;</xmp>b", "<noscript><p></noscript>", "<plaintext>a</plaintext>", "<script/>a</script>b",
 	"<script>a</script>b", "<script><!--</script>b", "<script><!--<script></script>--></script>b", "<script><!--<script></script></script>b", "<script><!--<script>--></script>b", "<script><!--<scrip></script>b", "<script><!-- <!--></script>b",
-	"<script><!-</script>b", "<script><!--a--></script>b", "<script><!--a->b--></script>c", "<script><!--<1</script>b", "<script><!--<-<script>x</script>y</script>z", "<script><!--<script <!-- </script/ --></script>z", "<script><!-", "<script><!--<script>-", "<script><", "<script></", "<script><!--</", "<script><!--<script></",
+	"<script><!-</script>b", "<script><!--><script></script>b</script>c", "<script><!---><script></script>b</script>c", "<script><!--a--></script>b", "<script><!--a->b--></script>c", "<script><!--<1</script>b", "<script><!--<-<script>x</script>y</script>z", "<script><!--<script <!-- </script/ --></script>z", "<script><!-", "<script><!--<script>-", "<script><", "<script></", "<script><!--</", "<script><!--<script></",
 	"a &amp; b &lt;c&gt; &notit; &copy=1 &copy; &#38; &#x26; &#xzz; &# & &; &semi; &fjlig; &nvlt; &amp&amp", "<a href='?a=1&copy=2&amp;b&lt&notit;&not;&#38=&semi;&fjlig;&nvlt;&ampx&x'>x</a>",
 }
 
