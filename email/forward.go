@@ -113,8 +113,10 @@ func (r *reading) attachedForward() *Forwarded {
 // inlineForward looks for the first forwarded mail in the text: below a line
 // that says so, or the fields of a quoted mail where the subject says so.
 func (r *reading) inlineForward() *Forwarded {
-	if f := forwardIn(r.textLines(), r.m.Subject); f != nil {
-		return f
+	if !r.derived {
+		if f := forwardIn(r.textLines(), r.m.Subject); f != nil {
+			return f
+		}
 	}
 	if r.html != nil {
 		return forwardIn(r.html, r.m.Subject)

@@ -40,7 +40,7 @@ type reading struct {
 	top  rawHeader
 	hint string // charset of raw 8-bit headers
 	html []textLine
-	text []textLine // of Text, unless derived
+	text []textLine // of Text, when asked for
 	// derived says that Text was made from the HTML.
 	derived bool
 }
