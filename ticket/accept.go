@@ -71,7 +71,9 @@ func (d *Desk) Accept(ctx context.Context, items ...*channel.Item) error {
 		}
 		arrivals = append(arrivals, a)
 	}
-	return d.take(ctx, arrivals, began, nil)
+	err := d.take(ctx, arrivals, began, nil)
+	d.noteAccept(ctx, items, err)
+	return err
 }
 
 // arrive checks an item and prepares what its decision reads.

@@ -394,7 +394,7 @@ func (d *Desk) Channel(ctx context.Context, id channel.ID) (*Channel, error) {
 // describe returns o as it is listed. d.mu is held.
 func (d *Desk) describe(o *opened) *Channel {
 	c := &Channel{
-		Info: o.info(), CreatedAt: o.saved.CreatedAt, Settings: o.saved.Settings, Status: o.status,
+		Info: o.info(), CreatedAt: o.saved.CreatedAt, Settings: o.saved.Settings, Status: d.statusOf(o),
 		Config: slices.Clone(o.saved.Config), ReceivesVia: o.saved.ReceivesVia,
 	}
 	if o.saved.Settings.Inactive {

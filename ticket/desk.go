@@ -55,6 +55,10 @@ type Desk struct {
 	channels map[channel.ID]*opened
 	lanes    map[string]chan struct{} // wakes the lane's loop
 	run      *runner                  // while Run runs
+	// trouble are the channels of which an item could not be kept; see noteAccept.
+	trouble map[channel.ID]channel.Status
+	// troubled says that there are some, for Accept to see without d.mu.
+	troubled atomic.Bool
 }
 
 // deskView is the configuration as last read: what decisions look at besides
@@ -126,6 +130,7 @@ func New(cfg Config) (*Desk, error) {
 		policies:   routing.Stock(),
 		channels:   map[channel.ID]*opened{},
 		lanes:      map[string]chan struct{}{},
+		trouble:    map[channel.ID]channel.Status{},
 		losers:     make(chan struct{}, 1),
 	}
 	d.feed.init()

@@ -62,6 +62,9 @@ func (k *keptBody) put(r *io.PipeReader) {
 		_ = r.CloseWithError(errors.Join(k.err, errPutStopped))
 	}()
 	k.stored, k.err = k.desk.cfg.Blobs.Put(k.ctx, k.ref.ID, r)
+	if k.err != nil && k.ctx.Err() == nil && !errors.Is(k.err, errDiscarded) {
+		k.desk.noteBlobs(k.err)
+	}
 }
 
 func (k *keptBody) Write(p []byte) (int, error) {

@@ -68,6 +68,8 @@ type runner struct {
 	wg   sync.WaitGroup
 	// dirty wakes the loop that tells of changed states.
 	dirty chan struct{}
+	// troubled wakes the loop that tries a store in trouble.
+	troubled chan struct{}
 }
 
 // startOrStop makes what runs of a channel fit its settings. It does nothing
@@ -217,11 +219,8 @@ func (d *Desk) report(id channel.ID, op *opening, s channel.Status) {
 		s.Since = d.now()
 	}
 	o.status = s
-	if o.told != s.State && d.run != nil {
-		select {
-		case d.run.dirty <- struct{}{}:
-		default:
-		}
+	if o.told != s.State {
+		d.statesChanged()
 	}
 }
 
@@ -232,8 +231,8 @@ func (d *Desk) tellStates(ctx context.Context) error {
 		changes := map[channel.ID]channel.State{}
 		d.mu.Lock()
 		for id, o := range d.channels {
-			if o.told != o.status.State {
-				changes[id] = o.status.State
+			if state := d.statusOf(o).State; o.told != state {
+				changes[id] = state
 			}
 		}
 		d.mu.Unlock()
@@ -289,7 +288,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	defer stopWork()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	r := &runner{ctx: ctx, work: workCtx, dirty: make(chan struct{}, 1)}
+	r := &runner{ctx: ctx, work: workCtx, dirty: make(chan struct{}, 1), troubled: make(chan struct{}, 1)}
 	d.mu.Lock()
 	if d.run != nil {
 		d.mu.Unlock()
@@ -312,6 +311,7 @@ func (d *Desk) Run(ctx context.Context) error {
 		r.wg.Go(func() { w.Watch(ctx, d.hinted) })
 	}
 	r.wg.Go(func() { d.runWebhooks(ctx) })
+	r.wg.Go(func() { d.watchTrouble(ctx, r.troubled) })
 	if d.cfg.Blobs != nil && d.cfg.Timing.Sweep > 0 {
 		r.wg.Go(func() { d.sweepBodies(ctx) })
 	}
