@@ -81,20 +81,24 @@ func apply(c *conn, scripts []string) error {
 	return nil
 }
 
+// busyPause is how long to wait for another process before trying again.
+const busyPause = 20 * time.Millisecond
+
 // retryBusy calls f again while another process has the file locked in a way
 // for which SQLite does not wait, such as the change to WAL mode.
 func retryBusy(patience time.Duration, f func() error) error {
-	const pause = 20 * time.Millisecond
-	for waited := time.Duration(0); ; waited += pause {
+	for waited := time.Duration(0); ; waited += busyPause {
 		err := f()
-		var e *sqlite.Error
-		if err == nil || waited >= patience || !errors.As(err, &e) || !busy(e.Code()) {
+		if err == nil || waited >= patience || !isBusy(err) {
 			return err
 		}
-		time.Sleep(pause)
+		time.Sleep(busyPause)
 	}
 }
 
-// busy reports whether a result code is SQLITE_BUSY or SQLITE_LOCKED, extended
-// or not.
-func busy(code int) bool { return code&0xff == 5 || code&0xff == 6 }
+// isBusy reports whether an error is SQLITE_BUSY or SQLITE_LOCKED, extended or
+// not.
+func isBusy(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code()&0xff == 5 || e.Code()&0xff == 6)
+}

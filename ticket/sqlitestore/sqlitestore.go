@@ -6,7 +6,8 @@
 // synchronous=FULL. All writes of a process, of all portals, go through one
 // connection. Those that wait while a transaction is under way go into the next
 // one together, each in a savepoint, so that one that conflicts fails alone.
-// There is no timer: an idle store writes at once.
+// There is no timer: an idle store writes at once. [Open] settles what a process
+// that died has left in the log before anything is written after it.
 //
 // # Concurrency
 //

@@ -3,9 +3,11 @@ package sqlitestore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/anteroom/anteroom/ticket"
 )
@@ -53,6 +55,9 @@ func openWriter(o options) (w *writer, err error) {
 		return err
 	})
 	if err == nil {
+		err = settleLog(w.c, o.busy)
+	}
+	if err == nil {
 		err = retryBusy(o.busy, func() error { return migrate(w.c) })
 	}
 	if err != nil {
@@ -63,6 +68,31 @@ func openWriter(o options) (w *writer, err error) {
 	}
 	go w.run()
 	return w, nil
+}
+
+// settleLog moves what the log holds into the file, and empties the log. A process
+// that died may have left commits there whose sync had failed: whoever reads the
+// log sees them, but they need not be on disk, and then nothing after them counts
+// when power is lost. A process that has the file open knows better than the log
+// what was committed, so then this is not done.
+func settleLog(c *conn, patience time.Duration) error {
+	if _, err := c.one("PRAGMA busy_timeout = 0", nil, new(int)); err != nil {
+		return err
+	}
+	const tries = 5
+	for try := 1; ; try++ {
+		var busy, frames, moved int
+		_, err := c.one("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &frames, &moved)
+		if err != nil && !isBusy(err) {
+			return fmt.Errorf("settle the log: %w", err)
+		}
+		if err == nil && busy == 0 || try == tries {
+			break
+		}
+		time.Sleep(busyPause)
+	}
+	_, err := c.one(fmt.Sprintf("PRAGMA busy_timeout = %d", patience.Milliseconds()), nil, new(int))
+	return err
 }
 
 // close lets what waits be written, and ends the writer.

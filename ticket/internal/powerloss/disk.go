@@ -10,10 +10,16 @@
 // asks as much). A name that was made, changed or removed is sure once its
 // folder was synced; a rename happens or does not. Syncing a file says nothing
 // about its name.
+//
+// A sync of a file that fails loses what was written since the one before: who
+// reads the file still sees it, and no later sync makes it sure. That is what
+// Linux may do (https://lwn.net/Articles/752063/).
 package powerloss
 
 import (
+	"cmp"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +54,7 @@ const (
 	Rename  Kind = "rename"
 	Remove  Kind = "remove"
 	SyncDir Kind = "sync folder"
+	Lost    Kind = "failed sync"
 )
 
 // Op is one thing done to the folder. Paths are relative to it.
@@ -92,6 +99,24 @@ func New(root string) (*Disk, error) {
 // loss of power has left below root.
 func Quick(root string) *Disk {
 	return &Disk{root: filepath.Clean(root), names: map[string]int{}, quiet: true}
+}
+
+// Restart returns a Disk that goes on with d below another folder, into which it
+// copies the files as who reads them sees them: what a process finds that is
+// started after one was killed, while power stays.
+func (d *Disk) Restart(root string) (*Disk, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	files := map[string][]byte{}
+	for path := range d.names {
+		data, err := os.ReadFile(filepath.Join(d.root, path))
+		if err != nil {
+			return nil, err
+		}
+		files[path] = data
+	}
+	next := &Disk{root: filepath.Clean(root), log: slices.Clone(d.log), names: maps.Clone(d.names), next: d.next, began: len(d.log)}
+	return next, write(root, nil, files)
 }
 
 // Began returns the first moment.
@@ -147,6 +172,10 @@ func (d *Disk) Do(op Op, do func() error) error {
 	defer d.mu.Unlock()
 	if d.fault != nil {
 		if err := d.fault(op); err != nil {
+			if op.Kind == Sync {
+				op.Kind, op.file = Lost, cmp.Or(op.file, d.names[op.Path])
+				d.log = append(d.log, op)
+			}
 			return err
 		}
 	}

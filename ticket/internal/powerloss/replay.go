@@ -54,6 +54,8 @@ func (r *Replay) do(op Op) {
 			f.sure = w.on(f.sure)
 		}
 		f.since = nil
+	case Lost:
+		r.of(op.file).since = nil
 	case Create, Mkdir, Remove:
 		d := r.dir(op.Path)
 		d.since = append(d.since, op)
