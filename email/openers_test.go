@@ -25,7 +25,7 @@ func TestWhatAnExpressionMatchesIsNotRuledOutBefore(t *testing.T) {
 		tree, err := syntax.Parse(c.re.String(), syntax.Perl)
 		require.NoError(t, err)
 		matched := 0
-		for range 20_000 {
+		for range 3_000 {
 			var b strings.Builder
 			example(&b, r, tree)
 			s := b.String()
@@ -37,7 +37,7 @@ func TestWhatAnExpressionMatchesIsNotRuledOutBefore(t *testing.T) {
 				require.True(t, c.may(s), "%s: %q", c.name, s)
 			}
 		}
-		require.Greater(t, matched, 10_000, c.name)
+		require.Greater(t, matched, 1_000, c.name)
 	}
 	for _, s := range []string{"Re: Order", "Xin chào", "Thank you", "Cảm ơn bạn"} {
 		require.False(t, mayBeMobile(s) && mayBeAway(s), s)
