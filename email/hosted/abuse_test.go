@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -268,49 +269,60 @@ func TestLargeMessagesWaitForEachOtherToBeRead(t *testing.T) {
 	require.Zero(t, r.parsing.used)
 }
 
-func TestBudgetIsSharedInOrder(t *testing.T) {
+func TestBudgetIsSharedInTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := budget{all: 100_000}
-		n, err := b.take(t.Context(), 1<<40)
+		a, b := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+		share := budget{all: 100_000}
+		n, err := share.take(t.Context(), a, 1<<40)
 		require.NoError(t, err)
 		require.EqualValues(t, 100_000, n, "one that is too large for all has it alone")
-		free, err := b.take(t.Context(), freeParse)
+		free, err := share.take(t.Context(), a, freeParse)
 		require.NoError(t, err)
 		require.Zero(t, free)
 
 		var mu sync.Mutex
-		var order []int
-		so := func() []int {
+		var order []string
+		so := func() []string {
 			synctest.Wait()
 			mu.Lock()
 			defer mu.Unlock()
 			return slices.Clone(order)
 		}
-		for i, size := range []int64{60_000, 50_000, 40_000} {
+		for _, w := range []struct {
+			name string
+			peer netip.Prefix
+			size int64
+		}{{"a1", a, 90_000}, {"a2", a, 60_000}, {"a3", a, 60_000}, {"b1", b, 60_000}, {"b2", b, 35_000}} {
 			go func() {
-				time.Sleep(time.Duration(i) * time.Second)
-				n, err := b.take(t.Context(), size)
-				if err == nil {
-					mu.Lock()
-					order = append(order, i)
-					mu.Unlock()
-					time.Sleep(time.Minute)
-					b.give(n)
+				n, err := share.take(t.Context(), w.peer, w.size)
+				if err != nil {
+					return
 				}
+				mu.Lock()
+				order = append(order, w.name)
+				mu.Unlock()
+				time.Sleep(time.Minute)
+				share.give(n)
 			}()
+			synctest.Wait()
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err = b.take(ctx, 90_000)
+		_, err = share.take(ctx, b, 90_000)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		b.give(n)
-		require.Equal(t, []int{0}, so(), "what does not fit holds up those behind it")
-		time.Sleep(61 * time.Second)
-		require.ElementsMatch(t, []int{0, 1, 2}, so())
-		time.Sleep(61 * time.Second)
-		synctest.Wait()
-		require.Zero(t, b.used)
+		share.give(n)
+		for range 5 {
+			so()
+			time.Sleep(61 * time.Second)
+		}
+		got := so()
+		require.Len(t, got, 5)
+		require.Equal(t, []string{"a1", "b1"}, got[:2])
+		require.ElementsMatch(t, []string{"a2", "b2"}, got[2:4], "b2 fits beside b1, but it is a's turn")
+		require.Equal(t, "a3", got[4])
+		require.Zero(t, share.used)
+		require.Empty(t, share.served)
 	})
 }
 
@@ -319,7 +331,7 @@ func TestMessageThatWaitsTooLongToBeReadIsTemporary(t *testing.T) {
 	var sink recorder
 	r := start(t, &Server{Limits: Limits{ParseBytes: 100_000, Commit: 50 * time.Millisecond}})
 	r.mailbox("support", &sink)
-	n, err := r.parsing.take(t.Context(), 100_000)
+	n, err := r.parsing.take(t.Context(), netip.Prefix{}, 100_000)
 	require.NoError(t, err)
 	code, _ := r.hello().mail(msg("big")+strings.Repeat("All of it is here.\r\n", 3000), "support@help.example")
 	require.Equal(t, 451, code)

@@ -2,6 +2,8 @@ package hosted
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/anteroom/anteroom/email"
@@ -16,65 +18,82 @@ const (
 	freeParse = 32 << 10
 )
 
-// budget shares a number of bytes among messages, first come, first served.
+// budget shares a number of bytes among messages. The peers take turns, so that
+// one who sends much waits for the others and not they for him.
 type budget struct {
 	all int64
 
 	mu      sync.Mutex
 	used    int64
-	waiting []*turn
+	waiting []*turn                 // in the order they came
+	served  map[netip.Prefix]uint64 // when a peer had its last turn, while some wait
+	turns   uint64
 }
 
 type turn struct {
+	peer netip.Prefix
 	n    int64
 	come chan struct{}
 }
 
 // take waits until a message of the given size may be read, and returns what to
 // give back then.
-func (b *budget) take(ctx context.Context, size int64) (n int64, err error) {
+func (b *budget) take(ctx context.Context, peer netip.Prefix, size int64) (n int64, err error) {
 	if size <= freeParse {
 		return 0, nil
 	}
-	n = min(size, maxParsed, b.all)
+	t := &turn{peer: peer, n: min(size, maxParsed, b.all), come: make(chan struct{})}
 	b.mu.Lock()
-	if len(b.waiting) == 0 && b.used+n <= b.all {
-		b.used += n
-		b.mu.Unlock()
-		return n, nil
-	}
-	t := &turn{n: n, come: make(chan struct{})}
 	b.waiting = append(b.waiting, t)
+	b.advance()
 	b.mu.Unlock()
 	select {
 	case <-t.come:
-		return n, nil
+		return t.n, nil
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, w := range b.waiting {
-		if w == t {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			b.advance() // those behind it may be smaller
-			return 0, ctx.Err()
-		}
+	if i := slices.Index(b.waiting, t); i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
+		b.advance() // those behind it may be smaller
+		return 0, ctx.Err()
 	}
-	return n, nil // its turn came at the same time
+	return t.n, nil // its turn came at the same time
 }
 
 func (b *budget) give(n int64) {
+	if n == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= n
 	b.advance()
 }
 
+// advance lets in whoever is next, as far as there is room. What does not fit
+// holds up all others, or large messages would never come.
 func (b *budget) advance() {
-	for len(b.waiting) > 0 && b.used+b.waiting[0].n <= b.all {
-		t := b.waiting[0]
-		b.waiting = b.waiting[1:]
+	for len(b.waiting) > 0 {
+		next := 0
+		for i, t := range b.waiting {
+			if b.served[t.peer] < b.served[b.waiting[next].peer] {
+				next = i
+			}
+		}
+		t := b.waiting[next]
+		if b.used+t.n > b.all {
+			return
+		}
 		b.used += t.n
+		b.waiting = slices.Delete(b.waiting, next, next+1)
+		if b.served == nil {
+			b.served = make(map[netip.Prefix]uint64)
+		}
+		b.turns++
+		b.served[t.peer] = b.turns
 		close(t.come)
 	}
+	b.served = nil
 }

@@ -85,7 +85,7 @@ func (d *delivery) deliver(each bool) []*smtp.SMTPError {
 		return status
 	}
 	server := d.session.run.server
-	parsing, err := server.parsing.take(ctx, d.spool.Size())
+	parsing, err := server.parsing.take(ctx, network(d.session.remote), d.spool.Size())
 	if err != nil {
 		d.log(slog.LevelWarn, "hosted: too many large messages at a time", "error", err)
 		return fail(replyTryLater())

@@ -103,8 +103,9 @@ type Limits struct {
 
 	// ParseBytes bounds the messages that are understood and committed at a
 	// time, by their size, of which at most 4.25 MiB counts: more is never
-	// held of one. Further ones wait, for no longer than Commit. Messages of
-	// up to 32 KiB do not count. Default 64 MiB.
+	// held of one. Further ones wait, for no longer than Commit, and the
+	// addresses they come from take turns. Messages of up to 32 KiB do not
+	// count. Default 64 MiB.
 	ParseBytes int64
 	// Commit is how long Accept may take. Default 2 min. Then the answer is
 	// 451.
