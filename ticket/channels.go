@@ -288,14 +288,14 @@ func (d *Desk) sealCredentials(id channel.ID, c channel.Credentials) ([]byte, er
 	if err != nil {
 		return nil, errors.New("ticket: seal credentials")
 	}
-	return d.sealer.seal(plain, "credentials:"+string(id))
+	return d.sealer.seal(plain, sealedCredentials(id))
 }
 
 // account returns the account of a saved channel.
 func (d *Desk) account(s savedChannel) (channel.Account, error) {
 	a := channel.Account{ID: s.ID, Kind: s.Kind, Name: s.Name, Config: s.Config, ReceivesVia: s.ReceivesVia}
 	if s.Sealed != nil {
-		plain, err := d.sealer.open(s.Sealed, "credentials:"+string(s.ID))
+		plain, err := d.sealer.open(s.Sealed, sealedCredentials(s.ID))
 		if err != nil {
 			return a, err
 		}

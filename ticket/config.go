@@ -51,7 +51,7 @@ type Config struct {
 
 	// Key seals secrets at rest: 32 bytes. Without it channels that have
 	// credentials cannot be connected. OldKeys still open what they sealed;
-	// it is sealed anew with Key when it is next saved.
+	// see Desk.Reseal for how a key is replaced.
 	Key     []byte
 	OldKeys [][]byte
 
@@ -72,6 +72,15 @@ type Config struct {
 	// with a timeout of 30 seconds.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
+
+// String returns the names of portal and node, and nothing that is secret.
+func (c Config) String() string { return "ticket.Config(" + c.Portal + " " + c.Node + ")" }
+
+// GoString returns the same as String.
+func (c Config) GoString() string { return c.String() }
+
+// LogValue returns the same as String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Limits bound what is taken in and kept.
 type Limits struct {

@@ -111,6 +111,15 @@ func (v *deskView) settings(ch, via channel.ID) Settings {
 	return Settings{}
 }
 
+// String returns the names of portal and node, and nothing that is secret.
+func (d *Desk) String() string { return "ticket.Desk(" + d.cfg.Portal + " " + d.cfg.Node + ")" }
+
+// GoString returns the same as String.
+func (d *Desk) GoString() string { return d.String() }
+
+// LogValue returns the same as String.
+func (d *Desk) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
 // New returns the desk of the portal whose data is in cfg.Store, with its saved
 // channels opened. It reads the store; it does not use the network.
 //
@@ -157,17 +166,20 @@ func New(cfg Config) (*Desk, error) {
 
 func (d *Desk) view() *deskView { return d.viewed.Load() }
 
+// savedKeyRing is the record of the portal's token secrets. They are sealed
+// unless there is no key.
+type savedKeyRing struct {
+	Sealed []byte   `json:"sealed,omitempty"`
+	Plain  *keyRing `json:"plain,omitempty"`
+}
+
+func keyRingRef() RecordRef { return RecordRef{Kind: recordKeyRing, ID: "tokens"} }
+
 // loadKeyRing reads the portal's token secrets, and makes them the first time.
 func (d *Desk) loadKeyRing(ctx context.Context) error {
-	const purpose = "keyring"
-	type saved struct {
-		Sealed []byte   `json:"sealed,omitempty"`
-		Plain  *keyRing `json:"plain,omitempty"`
-	}
-	ref := RecordRef{Kind: recordKeyRing, ID: "tokens"}
-	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{Records: []RecordRef{ref}} }, func(u *unit) error {
-		rec := u.snap.Records[ref]
-		var s saved
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{Records: []RecordRef{keyRingRef()}} }, func(u *unit) error {
+		rec := u.snap.Records[keyRingRef()]
+		var s savedKeyRing
 		if rec != nil {
 			if err := json.Unmarshal(rec.Doc, &s); err != nil {
 				return fmt.Errorf("ticket: read key ring: %w", err)
@@ -175,12 +187,12 @@ func (d *Desk) loadKeyRing(ctx context.Context) error {
 		}
 		switch {
 		case s.Sealed != nil:
-			plain, err := d.sealer.open(s.Sealed, purpose)
+			plain, err := d.sealer.open(s.Sealed, sealedKeyRing)
 			if err != nil {
 				return err
 			}
 			if err := json.Unmarshal(plain, &d.ring); err != nil {
-				return fmt.Errorf("ticket: read key ring: %w", err)
+				return errors.New("ticket: read key ring")
 			}
 			return errNothing
 		case s.Plain != nil:
@@ -193,21 +205,25 @@ func (d *Desk) loadKeyRing(ctx context.Context) error {
 			_, _ = rand.Read(secret) // never fails, by its documentation
 			d.ring = keyRing{Secrets: [][]byte{secret}}
 		}
-		s = saved{Plain: &d.ring}
-		if d.sealer.enabled() {
-			plain, err := json.Marshal(d.ring)
-			if err != nil {
-				return fmt.Errorf("ticket: write key ring: %w", err)
-			}
-			sealed, err := d.sealer.seal(plain, purpose)
-			if err != nil {
-				return err
-			}
-			s = saved{Sealed: sealed}
-		}
-		return u.putRecord(ref, s)
+		return d.putKeyRing(u, d.ring)
 	})
 	return err
+}
+
+// putKeyRing writes the token secrets, sealed if there is a key.
+func (d *Desk) putKeyRing(u *unit, ring keyRing) error {
+	if !d.sealer.enabled() {
+		return u.putRecord(keyRingRef(), savedKeyRing{Plain: &ring})
+	}
+	plain, err := json.Marshal(ring)
+	if err != nil {
+		return errors.New("ticket: write key ring")
+	}
+	sealed, err := d.sealer.seal(plain, sealedKeyRing)
+	if err != nil {
+		return err
+	}
+	return u.putRecord(keyRingRef(), savedKeyRing{Sealed: sealed})
 }
 
 // putRecord writes a configuration record over what was read of it.
@@ -232,7 +248,7 @@ func (u *unit) dropRecord(ref RecordRef) {
 
 // Ping reports whether the store can be read.
 func (d *Desk) Ping(ctx context.Context) error {
-	_, err := d.store.Snapshot(ctx, Want{Records: []RecordRef{{Kind: recordKeyRing, ID: "tokens"}}})
+	_, err := d.store.Snapshot(ctx, Want{Records: []RecordRef{keyRingRef()}})
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -99,24 +100,39 @@ func (d *Desk) openChannels(ctx context.Context, saved []savedChannel) {
 	}
 }
 
-// openChannel opens a saved channel unless it is open in the same form.
-func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []channel.Forward, old *opened) {
+// formOf tells apart what a channel is opened with. It holds a digest of the
+// secrets: how they are sealed is all the same to the channel. nil if there is
+// none.
+func formOf(s savedChannel, c channel.Credentials, forwards []channel.Forward) []byte {
+	secrets, err := json.Marshal(c.Reveal())
+	if err != nil {
+		return nil
+	}
 	form, err := json.Marshal(struct {
 		K channel.Kind
 		N string
 		C json.RawMessage
-		S []byte
+		S [sha256.Size]byte
 		V channel.ID
 		F []channel.Forward
-	}{s.Kind, s.Name, s.Config, s.Sealed, s.ReceivesVia, forwards})
-	if err == nil && old != nil && bytes.Equal(old.form, form) && old.openErr == nil {
+	}{s.Kind, s.Name, s.Config, sha256.Sum256(secrets), s.ReceivesVia, forwards})
+	if err != nil {
+		return nil
+	}
+	return form
+}
+
+// openChannel opens a saved channel unless it is open in the same form.
+func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []channel.Forward, old *opened) {
+	acct, err := d.account(s)
+	form := formOf(s, acct.Credentials, forwards)
+	if err == nil && form != nil && old != nil && bytes.Equal(old.form, form) && old.openErr == nil {
 		d.mu.Lock()
 		old.saved = s
 		d.mu.Unlock()
 		return
 	}
-	o := &opened{saved: s, form: form, opening: &opening{}, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}
-	acct, err := d.account(s)
+	o := &opened{saved: s, form: form, forwards: forwards, opening: &opening{}, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}
 	if err == nil {
 		acct.Forwards = forwards
 		if conn, ok := d.connectors[s.Kind]; ok {

@@ -18,12 +18,13 @@ import (
 // opened is a saved channel that is open on this node. Its fields but ch are
 // guarded by Desk.mu.
 type opened struct {
-	saved   savedChannel
-	form    []byte // what it was opened with
-	ch      channel.Channel
-	openErr error
-	status  channel.Status
-	told    channel.State // the last state an event told of
+	saved    savedChannel
+	form     []byte // what it was opened with
+	forwards []channel.Forward
+	ch       channel.Channel
+	openErr  error
+	status   channel.Status
+	told     channel.State // the last state an event told of
 	// opening tells the reports of this opening from those of others.
 	opening *opening
 
@@ -199,7 +200,7 @@ func (d *Desk) env(id channel.ID, op *opening) channel.Env {
 			})
 			return err
 		},
-		SaveCredentials: func(ctx context.Context, c channel.Credentials) error { return d.saveCredentials(ctx, id, c) },
+		SaveCredentials: func(ctx context.Context, c channel.Credentials) error { return d.saveCredentials(ctx, id, op, c) },
 	}
 }
 
@@ -353,8 +354,9 @@ func (d *Desk) keepFresh(ctx context.Context) {
 	}
 }
 
-// saveCredentials keeps renewed credentials without reopening the channel.
-func (d *Desk) saveCredentials(ctx context.Context, id channel.ID, c channel.Credentials) error {
+// saveCredentials keeps renewed credentials. The opening that renewed them goes
+// on; those of other nodes are opened anew.
+func (d *Desk) saveCredentials(ctx context.Context, id channel.ID, op *opening, c channel.Credentials) error {
 	sealed, err := d.sealCredentials(id, c)
 	if err != nil {
 		return err
@@ -371,5 +373,14 @@ func (d *Desk) saveCredentials(ctx context.Context, id channel.ID, c channel.Cre
 		saved[0].Sealed = sealed
 		return u.putRecord(ref, saved[0])
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o := d.channels[id]; o != nil && o.opening == op && o.form != nil {
+		o.saved.Sealed = sealed
+		o.form = formOf(o.saved, c, o.forwards)
+	}
+	return nil
 }

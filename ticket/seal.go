@@ -67,14 +67,20 @@ func (s *sealer) seal(plain []byte, purpose string) ([]byte, error) {
 
 // open undoes seal. It returns ErrWrongKey if no key fits.
 func (s *sealer) open(sealed []byte, purpose string) ([]byte, error) {
-	for _, k := range s.keys {
+	plain, _, err := s.openBy(sealed, purpose)
+	return plain, err
+}
+
+// openBy also reports whether it was the key that seals now.
+func (s *sealer) openBy(sealed []byte, purpose string) (plain []byte, current bool, err error) {
+	for i, k := range s.keys {
 		n := len(k.id) + k.aead.NonceSize()
 		if len(sealed) < n || [4]byte(sealed[:4]) != k.id {
 			continue
 		}
 		if plain, err := k.aead.Open(nil, sealed[4:n], sealed[n:], []byte(purpose)); err == nil {
-			return plain, nil
+			return plain, i == 0, nil
 		}
 	}
-	return nil, ErrWrongKey
+	return nil, false, ErrWrongKey
 }

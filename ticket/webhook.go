@@ -43,6 +43,15 @@ type Webhook struct {
 	Secret []byte `json:"-"`
 }
 
+// String returns the webhook's id, without what is secret.
+func (h Webhook) String() string { return "ticket.Webhook(" + h.ID + ")" }
+
+// GoString returns the same as String.
+func (h Webhook) GoString() string { return h.String() }
+
+// LogValue returns the same as String.
+func (h Webhook) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
 type savedWebhook struct {
 	Webhook
 	Sealed []byte `json:"sealed"`
@@ -79,7 +88,7 @@ func (d *Desk) PutWebhook(ctx context.Context, h Webhook) error {
 			saved.Sealed = was.Sealed
 		}
 		if len(h.Secret) > 0 {
-			sealed, err := d.sealer.seal(h.Secret, "webhook:"+h.ID)
+			sealed, err := d.sealer.seal(h.Secret, sealedWebhook(h.ID))
 			if err != nil {
 				return err
 			}
@@ -203,13 +212,13 @@ func (d *Desk) runWebhooks(ctx context.Context) {
 
 // tellWebhook posts the events that a webhook has not taken yet.
 func (d *Desk) tellWebhook(ctx context.Context, h savedWebhook) error {
-	name := "webhook:" + h.ID
+	name := "webhook:" + h.ID // of the lease
 	held, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease))
 	if err != nil || !held {
 		return err
 	}
 	defer func() { _, _ = d.store.Lease(context.WithoutCancel(ctx), name, d.cfg.Node, d.now(), d.now()) }()
-	secret, err := d.sealer.open(h.Sealed, name)
+	secret, err := d.sealer.open(h.Sealed, sealedWebhook(h.ID))
 	if err != nil {
 		return err
 	}
@@ -282,6 +291,10 @@ func (d *Desk) post(ctx context.Context, h savedWebhook, secret []byte, e *Event
 	req.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(SignWebhook(secret, e.ID, now, body)))
 	resp, err := d.cfg.HTTP.Do(req)
 	if err != nil {
+		var known *url.Error
+		if errors.As(err, &known) {
+			err = known.Err // an URL may hold what only its owner should know
+		}
 		return fmt.Errorf("ticket: webhook: %w", err)
 	}
 	defer resp.Body.Close()
