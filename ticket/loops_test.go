@@ -2,6 +2,13 @@ package ticket_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -80,15 +87,73 @@ func domain(r string) string { return r[strings.IndexByte(r, '@'):] }
 
 func everybody(string) string { return "" }
 
-// requireCaps holds the documented defaults of Caps against what was sent.
-func requireCaps(o *office, box string) []channeltest.Sent {
+// documented are the defaults of [ticket.Caps] as its documentation has them.
+func documented(t *testing.T) map[string]int {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "caps.go", nil, parser.ParseComments)
+	require.NoError(t, err)
+	out := map[string]int{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok || spec.Name.Name != "Caps" {
+			return true
+		}
+		for _, field := range spec.Type.(*ast.StructType).Fields.List {
+			m := regexp.MustCompile(`default (\d+)`).FindStringSubmatch(field.Comment.Text())
+			require.NotNil(t, m, "%s has a documented default", field.Names[0])
+			out[field.Names[0].Name], err = strconv.Atoi(m[1])
+			require.NoError(t, err)
+		}
+		return false
+	})
+	require.Len(t, out, reflect.TypeFor[ticket.Caps]().NumField())
+	return out
+}
+
+// requireCaps holds the documented defaults of Caps against what was sent. Those
+// that are named were reached, and held exactly.
+func requireCaps(o *office, box string, reached ...string) []channeltest.Sent {
 	o.t.Helper()
-	sent := o.net.Sent(box)
-	require.LessOrEqual(o.t, automatic(sent, time.Hour, itself), 1, "to one address in an hour")
-	require.LessOrEqual(o.t, automatic(sent, everyDay, itself), 4, "to one address in a day")
-	require.LessOrEqual(o.t, automatic(sent, time.Hour, domain), 50, "to one domain in an hour")
-	require.LessOrEqual(o.t, automatic(sent, time.Hour, everybody), 500, "of one channel in an hour")
+	sent, caps := o.net.Sent(box), documented(o.t)
+	tickets, most := map[ticket.TicketID]int{}, 0
+	for _, s := range sent {
+		if s.Out.Automatic == channel.ByPerson || s.Box != box {
+			continue
+		}
+		if m, err := o.desk.Message(o.ctx, ticket.MessageID(s.Out.ID)); err == nil {
+			tickets[m.Ticket]++
+			most = max(most, tickets[m.Ticket])
+		}
+	}
+	requireReached(o.t, caps, map[string]int{
+		"AddressHour": automatic(sent, time.Hour, itself),
+		"AddressDay":  automatic(sent, everyDay, itself),
+		"DomainHour":  automatic(sent, time.Hour, domain),
+		"ChannelHour": automatic(sent, time.Hour, everybody),
+		"Ticket":      most,
+	}, reached)
 	return sent
+}
+
+// requireNoticeCaps does the same for notices that one relay was given.
+func requireNoticeCaps(o *office, sent []channeltest.Sent, reached ...string) {
+	o.t.Helper()
+	requireReached(o.t, documented(o.t), map[string]int{
+		"NoticeAgentHour":   automatic(sent, time.Hour, itself),
+		"NoticeAgentDay":    automatic(sent, everyDay, itself),
+		"NoticeDomainHour":  automatic(sent, time.Hour, domain),
+		"NoticeChannelHour": automatic(sent, time.Hour, everybody),
+	}, reached)
+}
+
+func requireReached(t *testing.T, caps, counted map[string]int, reached []string) {
+	t.Helper()
+	for name, n := range counted {
+		if slices.Contains(reached, name) {
+			require.Equal(t, caps[name], n, name)
+		}
+		require.LessOrEqual(t, n, caps[name], name)
+	}
 }
 
 // answers gives each new message of a box to f, once.
@@ -131,8 +196,8 @@ func TestTwoAutoRespondersFacingEachOther(t *testing.T) {
 				o.deliver(box, mail(theirs, fmt.Sprint("day", n)))
 			}
 		})
-		sent := requireCaps(o, box)
-		require.LessOrEqual(t, len(requireCaps(o, theirs)), 31*4)
+		sent := requireCaps(o, box, "AddressHour", "Ticket")
+		require.LessOrEqual(t, len(requireCaps(them, theirs, "AddressHour", "Ticket")), 31*4)
 		require.Greater(t, n, 30, "they did face each other")
 		require.Greater(t, len(sent), 30, "people are answered")
 		require.NoError(t, checkLoads(o.ctx, them.desk))
@@ -160,7 +225,7 @@ func TestARobotWithoutHeadersAnswersAllThatItGets(t *testing.T) {
 				wrote++
 			}
 		})
-		sent := requireCaps(o, box)
+		sent := requireCaps(o, box, "AddressHour", "AddressDay", "Ticket")
 		require.LessOrEqual(t, len(sent), 30+31*4)
 		l := o.ledger()
 		require.EqualValues(t, wrote, l.Messages, "its mails are taken in too")
@@ -186,9 +251,7 @@ func TestARobotThatRotatesItsAddress(t *testing.T) {
 				}
 			}
 		})
-		sent := requireCaps(o, box)
-		require.Equal(t, 50, automatic(sent, time.Hour, domain), "the cap of a domain was reached")
-		require.Equal(t, 500, automatic(sent, time.Hour, everybody), "and that of the channel")
+		requireCaps(o, box, "DomainHour", "ChannelHour", "Ticket")
 		l := o.ledger()
 		require.EqualValues(t, wrote, l.Messages)
 		require.EqualValues(t, wrote, l.Received)
@@ -222,7 +285,7 @@ func TestACustomerThatBounces(t *testing.T) {
 				wrote++
 			}
 		})
-		sent := requireCaps(o, box)
+		sent := requireCaps(o, box, "AddressHour", "AddressDay", "Ticket")
 		require.Positive(t, prose)
 		require.LessOrEqual(t, len(sent), 30+31*4*2)
 		l := o.ledger()
@@ -263,6 +326,48 @@ func TestAnAgentWhoseAddressBounces(t *testing.T) {
 	})
 }
 
+// A relay that answers each notice in prose, twice and an hour later, from one
+// address or from new ones. Each answer is a ticket, and so would be the next
+// notice.
+func TestAnAgentsRelayThatAnswersNoticesInProse(t *testing.T) {
+	caps := documented(t)
+	for name, tt := range map[string]struct {
+		from    func(n int) string
+		reached []string
+		day     int // notices of the relay's answers in a day
+	}{
+		"from one address": {
+			func(int) string { return "postmaster@relay.example" }, nil, caps["NoticeCustomerDay"]},
+		"from many addresses and domains": {
+			func(n int) string { return fmt.Sprintf("bounce-%d@relay%d.example", n, n/3) }, []string{"NoticeAgentHour", "NoticeAgentDay"}, caps["NoticeAgentDay"]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var system *channeltest.Network
+			months(t, func(c *ticket.Config) { system, c.System = systemSender(t) }, func(o *office) {
+				require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: "support", Agents: []routing.AgentID{"an"}}))
+				o.mailbox(box, ticket.Settings{Queue: "support", NotifyAgent: true})
+				seen, answers := 0, 0
+				daily(o, time.Hour, func(int) {
+					for range system.Sent(sys)[seen:] {
+						seen++
+						for range 2 {
+							answers++
+							o.deliver(box, mail(tt.from(answers), fmt.Sprint("prose", answers)))
+						}
+					}
+				})
+				sent := system.Sent(sys)
+				requireNoticeCaps(o, sent, tt.reached...)
+				most := automatic(sent, everyDay, everybody)
+				require.True(t, most == tt.day || most == tt.day+1, "%d in a day, with that of the person who wrote", most)
+				l := o.ledger()
+				require.EqualValues(t, 30+answers, l.Messages, "all is taken in")
+				require.Equal(t, l.Messages, l.Received)
+			})
+		})
+	}
+}
+
 // A mailing list with our address in it, and that of a customer: it sends back
 // all that we write, as it came or under a new id.
 func TestAMailingListThatReflectsOurMails(t *testing.T) {
@@ -294,7 +399,7 @@ func TestAMailingListThatReflectsOurMails(t *testing.T) {
 				posts++
 			}
 		})
-		sent := requireCaps(o, box)
+		sent := requireCaps(o, box, "AddressHour", "Ticket")
 		require.LessOrEqual(t, len(sent), 30+31*4)
 		require.Positive(t, rewritten)
 		l := o.ledger()
