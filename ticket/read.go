@@ -31,7 +31,8 @@ func (d *Desk) Tickets(ctx context.Context, f TicketFilter, p Page) ([]*Ticket, 
 }
 
 // Search lists the tickets that hold every word of the query, in one message;
-// "#12" finds the ticket with that number.
+// "#12" finds the ticket with that number. A page may be short though there is
+// more; see [Next].
 func (d *Desk) Search(ctx context.Context, query string, p Page) ([]*Ticket, Next, error) {
 	f := TicketFilter{}.WithQuery(query)
 	if f.Number == 0 && len(f.Terms) == 0 {

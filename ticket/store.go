@@ -298,6 +298,9 @@ func (p Page) Size() int {
 
 // Next names the place after a page; empty means that there is no more. It is
 // a keyset cursor: entries inserted meanwhile neither repeat nor hide others.
+// A page of a search may be shorter than its limit, even empty, and yet have a
+// Next: a store need not look through everything at once for words that are in
+// many messages, of which few belong to tickets that the filter selects.
 // A store returns an error wrapping [ErrBadCursor] for one it cannot read.
 type Next string
 

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,9 @@ type query struct {
 	columns string // of which the first is id and the second the sort value
 	where   []string
 	args    []any
-	updated bool // by updated, latest first; else by id
-	oldest  bool // ascending
+	updated bool          // by updated, latest first; else by id
+	oldest  bool          // ascending
+	from    *driver.Place // the list begins after it; nil is the first page
 }
 
 // is restricts a column to a value, unless that is empty.
@@ -43,17 +45,32 @@ func (q *query) after(n ticket.Next) error {
 		q.list += ".oldest"
 	}
 	at, continued, err := driver.ParsePlace(n, q.list)
-	switch {
-	case err != nil || !continued:
-		return err
-	case q.updated:
-		q.and("(updated, id) < (?, ?)", at.At, at.ID)
-	case q.oldest:
-		q.and("id > ?", at.ID)
-	default:
-		q.and("id < ?", at.ID)
+	if continued {
+		q.from = &at
 	}
-	return nil
+	return err
+}
+
+// conditions returns what restricts the list.
+func (q *query) conditions() ([]string, []any) {
+	where, args := slices.Clone(q.where), slices.Clone(q.args)
+	switch {
+	case q.from == nil:
+	case q.updated:
+		where, args = append(where, "(updated, id) < (?, ?)"), append(args, q.from.At, q.from.ID)
+	case q.oldest:
+		where, args = append(where, "id > ?"), append(args, q.from.ID)
+	default:
+		where, args = append(where, "id < ?"), append(args, q.from.ID)
+	}
+	return where, args
+}
+
+// clone returns a copy to which more can be added.
+func (q *query) clone() *query {
+	c := *q
+	c.where, c.args = slices.Clone(q.where), slices.Clone(q.args)
+	return &c
 }
 
 // sql returns the statement, with one arm for each of ranks if there are any: the
@@ -67,14 +84,15 @@ func (q *query) sql(ranks []int64, limit int) (string, []any) {
 	case q.oldest:
 		order = "id"
 	}
-	arm := "SELECT " + q.columns + " FROM " + q.table + " WHERE " + strings.Join(q.where, " AND ")
-	args := q.args
+	where, same := q.conditions()
+	arm := "SELECT " + q.columns + " FROM " + q.table + " WHERE " + strings.Join(where, " AND ")
+	args := same
 	if len(ranks) > 0 {
 		arms := make([]string, len(ranks))
 		args = nil
 		for i, rank := range ranks {
 			arms[i] = arm + " AND status = ?"
-			args = append(append(args, q.args...), rank)
+			args = append(append(args, same...), rank)
 		}
 		arm = strings.Join(arms, " UNION ALL ")
 	}

@@ -36,15 +36,17 @@ func (t *tx) writeIndex() error {
 	return nil
 }
 
-// match returns the FTS5 query for terms, "" if it can match nothing. Terms are
-// folded once more: they may come from anywhere, and what is left of them has
-// neither quotes nor operators.
-func match(terms []string) string {
+// words returns the words of terms that a search is for. Terms are folded once
+// more: they may come from anywhere, and what is left of them has neither quotes
+// nor operators. A word that begins another says nothing more than that one.
+func words(terms []string) []string {
 	words := ticket.Terms(strings.Join(terms, " "))
 	slices.Sort(words)
-	words = slices.Compact(words)
+	var out []string
 	for i, w := range words {
-		words[i] = `"` + w + `"*`
+		if i+1 == len(words) || !strings.HasPrefix(words[i+1], w) {
+			out = append(out, w)
+		}
 	}
-	return strings.Join(words, " AND ")
+	return out
 }

@@ -17,6 +17,15 @@
 // ends before its write was begun has written nothing; one that was begun
 // finishes, and tells its result.
 //
+// # Searching
+//
+// A search reads the messages that match if they are few, and tickets in the
+// order of the list if they are many, so it takes no longer in a large store. A
+// page looks at some 4000 tickets, then it ends short; its Next goes on there.
+// Words that match in many messages, but never together, and a beginning of a
+// letter or two that very many words share take time in proportion to their
+// messages.
+//
 // # Errors
 //
 // Operations fail as [ticket.Store] says. A full disk, a read-only file and the
@@ -46,6 +55,7 @@ type Backend struct {
 	writer  *writer
 	readers chan *conn // of fixed length; nil stands for one that is not open yet
 	options options
+	search  searchBounds
 
 	mu     sync.RWMutex
 	ids    map[string]int64 // of portals, committed ones only
@@ -83,7 +93,7 @@ func Open(path string, opts ...Option) (*Backend, error) {
 	if path == "" || path == ":memory:" {
 		return nil, fmt.Errorf("sqlitestore: open: %q is not the path of a file", path)
 	}
-	b := &Backend{options: o, readers: make(chan *conn, o.readers), ids: map[string]int64{}}
+	b := &Backend{options: o, search: defaultSearchBounds(), readers: make(chan *conn, o.readers), ids: map[string]int64{}}
 	w, err := openWriter(o)
 	if err != nil {
 		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)

@@ -28,8 +28,8 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 	if err := q.after(pg.After); err != nil {
 		return nil, "", wrap("list", err)
 	}
-	words := match(f.Terms)
-	if len(f.Terms) > 0 && words == "" {
+	terms := words(f.Terms)
+	if len(f.Terms) > 0 && len(terms) == 0 {
 		return nil, "", ctx.Err() // terms without a letter or digit, which begin no word
 	}
 	err = p.view(ctx, "list tickets", func(c *conn, id int64) error {
@@ -44,14 +44,16 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 		if f.Number != 0 {
 			q.and("number = ?", f.Number)
 		}
-		if words != "" {
-			q.and(`id IN (SELECT m.ticket FROM search JOIN messages m ON m.place = search.rowid
-				WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? AND m.ticket IS NOT NULL)`,
-				words, id<<placeBits, id<<placeBits|(1<<placeBits-1))
-		}
 		ranks := q.statuses(f)
-		out, next, err = page(ctx, c, q, pg, ranks, scanTicket)
-		return err
+		if len(terms) == 0 {
+			out, next, err = page(ctx, c, q, pg, ranks, scanTicket)
+			return err
+		}
+		return c.consistent(func() error {
+			f := &finder{ctx: ctx, c: c, portal: id, list: q, ranks: ranks, searchBounds: p.b.search}
+			out, next, err = f.find(terms, pg)
+			return err
+		})
 	})
 	return out, next, err
 }
@@ -60,7 +62,7 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 // them gets a condition. Else it returns the ranks to join, which are all if f
 // has none, so that every list is read in the order of an index.
 func (q *query) statuses(f ticket.TicketFilter) (ranks []int64) {
-	narrow := f.Number != 0 || f.Contact != "" || len(f.Terms) > 0
+	narrow := f.Number != 0 || f.Contact != ""
 	var others []any
 	for _, s := range f.Statuses {
 		rank := statusRank(s)

@@ -12,6 +12,11 @@ func (k *kit) tickets(f ticket.TicketFilter, size int) []ticket.TicketID {
 	k.Helper()
 	return pages(k, size, func(p ticket.Page) ([]ticket.TicketID, ticket.Next, error) {
 		list, next, err := k.s.Tickets(k.ctx, f, p)
+		for len(f.Terms) > 0 && err == nil && next != "" && len(list) < size { // a search may have short pages
+			var more []*ticket.Ticket
+			more, next, err = k.s.Tickets(k.ctx, f, ticket.Page{Limit: size - len(list), After: next})
+			list = append(list, more...)
+		}
 		return mapped(list, func(t *ticket.Ticket) ticket.TicketID { return t.ID }), next, err
 	})
 }

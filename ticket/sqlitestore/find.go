@@ -1,0 +1,264 @@
+package sqlitestore
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
+)
+
+// searchBounds are those of a search. Words that few messages have lead to their
+// tickets, which are sorted. With words that many have it is the other way
+// round: tickets are looked at in the order of the list, so many for each page.
+type searchBounds struct {
+	few     int // messages that are sorted rather than look at tickets
+	some    int // the same, after a first look at tickets did not fill a page
+	first   int // tickets that are looked at first
+	largest int // tickets that are looked at together
+	all     int // tickets that are looked at for one page, about
+	// words bounds how many words of the index a term stands for, each of which
+	// is then read in order. A term that begins more makes SQLite gather all
+	// messages of all its words first.
+	words int
+	// nearby is the distance up to which messages are looked for in the same
+	// range of the index: reading over some others is cheaper than a seek.
+	nearby int64
+}
+
+func defaultSearchBounds() searchBounds {
+	return searchBounds{few: 500, some: 20_000, first: 128, largest: 1024, all: 4096, words: 64, nearby: 256}
+}
+
+// finder is one search for a page of tickets.
+type finder struct {
+	ctx    context.Context
+	c      *conn
+	portal int64
+	list   *query // without the words
+	ranks  []int64
+	match  string // FTS5's
+	wide   bool   // a term has more words than its bound
+	searchBounds
+}
+
+// find lists the tickets that have a message with all terms.
+func (f *finder) find(terms []string, p ticket.Page) ([]*ticket.Ticket, ticket.Next, error) {
+	if found, err := f.expand(terms); err != nil || !found {
+		return nil, "", err
+	}
+	few, look := f.few, f.first
+	if f.wide {
+		few, look = f.some, f.largest
+	}
+	if n, err := f.count(few + 1); err != nil || n <= few {
+		return f.sorted(p, err)
+	}
+	var found []driver.Place
+	var last driver.Place
+	for looked := 0; looked < f.all; look = min(2*look, f.largest) {
+		part, err := f.next(last, look)
+		if err != nil {
+			return nil, "", err
+		}
+		hits, err := f.among(part)
+		if err != nil {
+			return nil, "", err
+		}
+		found = append(found, hits...)
+		if len(found) > p.Size() {
+			found = found[:p.Size()]
+			last = found[p.Size()-1]
+			break
+		}
+		if len(part) < look {
+			last = driver.Place{}
+			break
+		}
+		last = part[len(part)-1]
+		if looked == 0 && !f.wide {
+			if n, err := f.count(f.some + 1); err != nil || n <= f.some {
+				return f.sorted(p, err)
+			}
+		}
+		looked += look
+	}
+	out, err := f.tickets(found)
+	if err != nil || last.ID == "" {
+		return out, "", err
+	}
+	return out, last.Next(), nil
+}
+
+// expand makes the query of the terms. It returns false if one of them begins no
+// word of the index.
+func (f *finder) expand(terms []string) (bool, error) {
+	all := make([]string, 0, len(terms))
+	for _, term := range terms {
+		words, err := f.begunBy(term)
+		if err != nil || len(words) == 0 {
+			return false, err
+		}
+		if len(words) > f.searchBounds.words {
+			f.wide = true
+			all = append(all, `"`+term+`"*`)
+			continue
+		}
+		all = append(all, `("`+strings.Join(words, `" OR "`)+`")`)
+	}
+	f.match = strings.Join(all, " AND ")
+	return true, nil
+}
+
+// begunBy returns the words of the index that a term begins, or one more than the
+// bound. Each is a seek: the messages of one are not read to come to the next.
+func (f *finder) begunBy(term string) (words []string, err error) {
+	err = f.c.each(f.ctx, `WITH RECURSIVE w(t) AS (
+			SELECT (SELECT term FROM words WHERE term >= ?1 LIMIT 1)
+			UNION ALL SELECT (SELECT term FROM words WHERE term >= t || char(0) LIMIT 1) FROM w WHERE t < ?2)
+		SELECT t FROM w WHERE t < ?2 LIMIT ?3`, []any{term, term + "\U0010FFFF", f.searchBounds.words + 1}, func(scan func(...any) error) error {
+		var w string
+		err := scan(&w)
+		words = append(words, w)
+		return err
+	})
+	return words, err
+}
+
+// bounds returns the first and the last place of the portal's messages.
+func (f *finder) bounds() (low, high int64) {
+	return f.portal << placeBits, f.portal<<placeBits | (1<<placeBits - 1)
+}
+
+// count returns how many messages match, up to most.
+func (f *finder) count(most int) (n int, err error) {
+	low, high := f.bounds()
+	_, err = f.c.one("SELECT count(*) FROM (SELECT 1 FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? LIMIT ?)",
+		[]any{f.match, low, high, most}, &n)
+	return n, err
+}
+
+// sorted reads a page by way of all messages that match, unless there was an
+// error before.
+func (f *finder) sorted(p ticket.Page, err error) ([]*ticket.Ticket, ticket.Next, error) {
+	if err != nil {
+		return nil, "", err
+	}
+	q := f.list.clone()
+	low, high := f.bounds()
+	q.and(`id IN (SELECT m.ticket FROM search JOIN messages m ON m.place = search.rowid
+		WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? AND m.ticket IS NOT NULL)`, f.match, low, high)
+	// The status is a condition here, of which no index is to be read.
+	if n := len(f.ranks); n > 0 && n < otherRank {
+		args := make([]any, len(f.ranks))
+		for i, r := range f.ranks {
+			args[i] = r
+		}
+		q.and("+status IN "+list(len(args)), args...)
+	}
+	return page(f.ctx, f.c, q, p, nil, scanTicket)
+}
+
+// next returns the places of the next n tickets of the list after one.
+func (f *finder) next(after driver.Place, n int) (places []driver.Place, err error) {
+	q := f.list.clone()
+	if after.ID != "" {
+		q.from = &after
+	}
+	q.columns = "id, updated"
+	if !q.updated {
+		q.columns = "id, 0" // which an index covers
+	}
+	text, args := q.sql(f.ranks, n)
+	err = f.c.each(f.ctx, text, args, func(scan func(...any) error) error {
+		at := driver.Place{List: q.list}
+		err := scan(&at.ID, &at.At)
+		places = append(places, at)
+		return err
+	})
+	return places, err
+}
+
+// among returns those of the tickets that have a message that matches.
+func (f *finder) among(tickets []driver.Place) (hits []driver.Place, err error) {
+	ids, err := idsOf(tickets)
+	if err != nil {
+		return nil, err
+	}
+	type spot struct {
+		message int64
+		ticket  int
+	}
+	var spots []spot
+	err = f.c.each(f.ctx, `SELECT m.place, j.key FROM json_each(?) j CROSS JOIN messages m INDEXED BY messages_ticket
+		WHERE m.portal = ? AND m.ticket = j.value`, []any{ids, f.portal}, func(scan func(...any) error) error {
+		var s spot
+		err := scan(&s.message, &s.ticket)
+		spots = append(spots, s)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(spots, func(a, b spot) int { return int(a.message - b.message) }) //nolint:gosec // of one portal: below 2^40 apart
+	matched := make([]bool, len(tickets))
+	for len(spots) > 0 {
+		n := 1
+		for n < len(spots) && (f.wide || spots[n].message-spots[n-1].message <= f.nearby) {
+			n++
+		}
+		part := spots[:n]
+		spots = spots[n:]
+		i := 0
+		err := f.c.each(f.ctx, "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ?",
+			[]any{f.match, part[0].message, part[n-1].message}, func(scan func(...any) error) error {
+				var at int64
+				if err := scan(&at); err != nil {
+					return err
+				}
+				for i < n && part[i].message < at {
+					i++
+				}
+				if i < n && part[i].message == at {
+					matched[part[i].ticket] = true
+				}
+				return nil
+			})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i, t := range tickets {
+		if matched[i] {
+			hits = append(hits, t)
+		}
+	}
+	return hits, nil
+}
+
+// tickets reads tickets.
+func (f *finder) tickets(places []driver.Place) (out []*ticket.Ticket, err error) {
+	ids, err := idsOf(places)
+	if err != nil {
+		return nil, err
+	}
+	err = f.c.each(f.ctx, `SELECT t.id, t.updated, t.rev, t.number, t.doc FROM json_each(?) j CROSS JOIN tickets t
+		WHERE t.portal = ? AND t.id = j.value ORDER BY j.key`, []any{ids, f.portal}, func(scan func(...any) error) error {
+		v, _, err := scanTicket(scan)
+		out = append(out, v)
+		return err
+	})
+	return out, err
+}
+
+// idsOf returns the ids of tickets as a JSON array.
+func idsOf(places []driver.Place) (string, error) {
+	ids := make([]string, len(places))
+	for i, p := range places {
+		ids[i] = p.ID
+	}
+	doc, err := json.Marshal(ids)
+	return string(doc), err
+}
