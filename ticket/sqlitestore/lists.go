@@ -22,6 +22,7 @@ type query struct {
 	updated bool          // by updated, latest first; else by id
 	oldest  bool          // ascending
 	from    *driver.Place // the list begins after it; nil is the first page
+	ended   string        // the index for tickets that are not active, if another
 }
 
 // is restricts a column to a value, unless that is empty.
@@ -29,6 +30,16 @@ func is[S ~string](q *query, column string, value S) {
 	if value != "" {
 		q.and(column+" = ?", string(value))
 	}
+}
+
+// beside returns the name of a column for is. If another one selects less, an
+// index of this one is not used: without statistics SQLite may take either, and
+// an agent has fewer tickets than a queue.
+func beside(name string, other bool) string {
+	if other {
+		return "+" + name
+	}
+	return name
 }
 
 func (q *query) and(cond string, args ...any) {
@@ -85,18 +96,24 @@ func (q *query) sql(ranks []int64, limit int) (string, []any) {
 		order = "id"
 	}
 	where, same := q.conditions()
-	arm := "SELECT " + q.columns + " FROM " + q.table + " WHERE " + strings.Join(where, " AND ")
-	args := same
+	arm := func(table string) string {
+		return "SELECT " + q.columns + " FROM " + table + " WHERE " + strings.Join(where, " AND ")
+	}
+	text, args := arm(q.table), same
 	if len(ranks) > 0 {
 		arms := make([]string, len(ranks))
 		args = nil
 		for i, rank := range ranks {
-			arms[i] = arm + " AND status = ?"
+			arms[i] = arm(q.table)
+			if q.ended != "" && rank > lastActiveRank {
+				arms[i] = arm(q.table+" INDEXED BY "+q.ended) + " AND status > 2"
+			}
+			arms[i] += " AND status = ?"
 			args = append(append(args, same...), rank)
 		}
-		arm = strings.Join(arms, " UNION ALL ")
+		text = strings.Join(arms, " UNION ALL ")
 	}
-	return arm + " ORDER BY " + order + " LIMIT ?", append(args, limit)
+	return text + " ORDER BY " + order + " LIMIT ?", append(args, limit)
 }
 
 // page reads a page. scan also returns the place of the row.

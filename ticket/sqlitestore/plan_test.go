@@ -91,7 +91,13 @@ func TestListsAreRangesOfIndexes(t *testing.T) {
 		"all tickets of a queue":  {tickets(ticket.TicketFilter{Queue: "q"}), []string{"tickets_queue (", "tickets_queue_updated ("}},
 		"unassigned of a queue":   {tickets(ticket.TicketFilter{Queue: "q", Statuses: open, Unassigned: true}), []string{"tickets_queue (", "tickets_queue_updated ("}},
 		"all tickets":             {tickets(ticket.TicketFilter{}), []string{"tickets_status (", "tickets_status_updated ("}},
-		"open tickets":            {tickets(ticket.TicketFilter{Statuses: open}), []string{"tickets_status (", "tickets_status_updated ("}},
+		"of an agent":             {tickets(ticket.TicketFilter{Assignee: "an"}), []string{"tickets_assignee (portal=? AND assignee=? AND status=?", "tickets_assignee_updated (portal=? AND assignee=? AND status=?"}},
+		"of an agent in a queue":  {tickets(ticket.TicketFilter{Assignee: "an", Queue: "q", Channel: "c"}), []string{"tickets_assignee (", "tickets_assignee_updated ("}},
+		"of a channel":            {tickets(ticket.TicketFilter{Channel: "c"}), []string{"tickets_channel (portal=? AND channel=? AND status=?", "tickets_channel_updated (portal=? AND channel=? AND status=?"}},
+		"unassigned":              {tickets(ticket.TicketFilter{Unassigned: true}), []string{"tickets_status (", "tickets_unowned (portal=? AND status=?", "tickets_unowned_updated (portal=? AND status=?"}},
+		"all unassigned of a queue": {tickets(ticket.TicketFilter{Queue: "q", Unassigned: true}), []string{"tickets_queue (", "tickets_unowned_queue (portal=? AND queue=? AND status=?",
+			"tickets_unowned_queue_updated (portal=? AND queue=? AND status=?"}},
+		"open tickets": {tickets(ticket.TicketFilter{Statuses: open}), []string{"tickets_status (", "tickets_status_updated ("}},
 		"messages": {func(s ticket.Store) {
 			_, _, err := s.Messages(t.Context(), ticket.MessageFilter{Ticket: "t"}, ticket.Page{})
 			require.NoError(t, err)

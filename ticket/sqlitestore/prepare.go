@@ -59,7 +59,10 @@ func statusRank(s ticket.Status) int64 {
 	return otherRank
 }
 
-const otherRank = 5
+const (
+	lastActiveRank = 2
+	otherRank      = 5
+)
 
 func (r *rows) tickets(c *ticket.Changes) error {
 	for _, v := range c.Tickets {

@@ -34,12 +34,19 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 	}
 	err = p.view(ctx, "list tickets", func(c *conn, id int64) error {
 		q.and("portal = ? AND deleted = 0", id)
-		is(q, "queue", f.Queue)
-		is(q, "assignee", f.Assignee)
-		is(q, "channel", f.Channel)
 		is(q, "contact", f.Contact)
+		is(q, beside("assignee", f.Contact != ""), f.Assignee)
+		is(q, beside("queue", f.Contact != "" || f.Assignee != ""), f.Queue)
+		is(q, beside("channel", f.Contact != "" || f.Assignee != ""), f.Channel)
 		if f.Unassigned {
 			q.and("assignee IS NULL")
+			q.ended = "tickets_unowned"
+			if f.Queue != "" {
+				q.ended += "_queue"
+			}
+			if q.updated {
+				q.ended += "_updated"
+			}
 		}
 		if f.Number != 0 {
 			q.and("number = ?", f.Number)

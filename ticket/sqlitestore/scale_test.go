@@ -1,0 +1,293 @@
+package sqlitestore
+
+import (
+	"context"
+	flags "flag"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
+)
+
+var (
+	scaleFolder = flags.String("scale.dir", "", "`folder` in which filled databases are kept for later runs")
+	scaleSmall  = flags.Int("scale.small", 10_000, "tickets in the small store; 1000 with -short")
+	scaleLarge  = flags.Int("scale.large", 1_000_000, "tickets in the large store; 4000 with -short")
+)
+
+// Bounds of what the large store takes, in multiples of what the small one does.
+const (
+	listBound   = 1.5 // time of a list, at the most
+	intakeBound = 0.9 // rate of intake, at the least
+)
+
+// filled is a store that examples/fill has filled.
+type filled struct {
+	ticket.Store
+	tickets  int
+	rnd      *rand.Rand
+	channels []channel.ID
+}
+
+// fillBoth returns the small store and the large one.
+func fillBoth(b *testing.B) [2]*filled {
+	small, large, dir := *scaleSmall, *scaleLarge, *scaleFolder
+	if testing.Short() {
+		small, large = 1000, 4000
+	}
+	if dir == "" {
+		dir = b.TempDir()
+	}
+	var out [2]*filled
+	for i, n := range []int{small, large} {
+		path := filepath.Join(dir, strconv.Itoa(n)+".db")
+		fill := exec.CommandContext(b.Context(), "go", "run", "../../examples/fill", "-store", path, "-tickets", strconv.Itoa(n))
+		said, err := fill.CombinedOutput()
+		require.NoError(b, err, "%s", said)
+		db, err := Open(path)
+		require.NoError(b, err)
+		b.Cleanup(func() { require.NoError(b, db.Close()) })
+		out[i] = &filled{Store: db.Portal("main"), tickets: n, rnd: rand.New(rand.NewPCG(1, 1))}
+		list, _, err := out[i].Tickets(b.Context(), ticket.TicketFilter{}, ticket.Page{Limit: 200})
+		require.NoError(b, err)
+		for _, t := range list {
+			if !slices.Contains(out[i].channels, t.Channel) {
+				out[i].channels = append(out[i].channels, t.Channel)
+			}
+		}
+		slices.Sort(out[i].channels)
+	}
+	return out
+}
+
+// some returns a ticket, any of them.
+func (f *filled) some(b *testing.B) *ticket.Ticket {
+	b.Helper()
+	list, _, err := f.Tickets(b.Context(), ticket.TicketFilter{Number: 1 + f.rnd.Int64N(int64(f.tickets))}, ticket.Page{})
+	require.NoError(b, err)
+	require.Len(b, list, 1)
+	return list[0]
+}
+
+func (f *filled) order() string { return fmt.Sprintf("dh%08d", f.rnd.IntN(f.tickets)) }
+
+// scaleLists are the lists that are measured, with how many entries they have at
+// the least. What prepare returns is what is measured.
+var scaleLists = []struct {
+	name    string
+	atLeast int
+	prepare func(b *testing.B, f *filled) func(ctx context.Context) (int, error)
+}{
+	{"newest open of a queue", 50, tickets(ticket.TicketFilter{Queue: "support", Statuses: []ticket.Status{ticket.Open}})},
+	{"latest open of a queue", 50, tickets(ticket.TicketFilter{Queue: "support", Statuses: []ticket.Status{ticket.Open}, Order: ticket.LatestUpdate})},
+	{"newest of all", 50, tickets(ticket.TicketFilter{})},
+	{"latest of all", 50, tickets(ticket.TicketFilter{Order: ticket.LatestUpdate})},
+	{"newest unassigned of a queue", 50, tickets(ticket.TicketFilter{Queue: "support", Unassigned: true})},
+	{"newest of an agent", 50, tickets(ticket.TicketFilter{Assignee: "agent-01"})},
+	{"latest of an agent", 50, tickets(ticket.TicketFilter{Assignee: "agent-01", Order: ticket.LatestUpdate})},
+	{"latest open of an agent", 15, tickets(ticket.TicketFilter{Assignee: "agent-01", Statuses: []ticket.Status{ticket.Open}, Order: ticket.LatestUpdate})},
+	{"newest of a channel", 50, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		return tickets(ticket.TicketFilter{Channel: f.channels[0]})(b, f)
+	}},
+	{"latest of a channel", 50, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		return tickets(ticket.TicketFilter{Channel: f.channels[0], Order: ticket.LatestUpdate})(b, f)
+	}},
+	{"of a customer", 1, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		return tickets(ticket.TicketFilter{Contact: f.some(b).Contact})(b, f)
+	}},
+	{"a page far down", 50, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		f.rnd.Uint64()
+		list, _, err := f.Tickets(b.Context(), ticket.TicketFilter{Number: int64(f.tickets/10 + f.rnd.IntN(f.tickets/10))}, ticket.Page{})
+		require.NoError(b, err)
+		after := driver.Place{List: "tickets", ID: string(list[0].ID)}.Next()
+		return func(ctx context.Context) (int, error) {
+			list, _, err := f.Tickets(ctx, ticket.TicketFilter{}, ticket.Page{After: after})
+			return len(list), err
+		}
+	}},
+	{"search/rare word", 1, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		return tickets(ticket.TicketFilter{}.WithQuery(f.order()))(b, f)
+	}},
+	{"search/common word", 50, tickets(ticket.TicketFilter{}.WithQuery("the"))},
+	{"search/less common word", 50, tickets(ticket.TicketFilter{}.WithQuery("subscription"))},
+	{"search/beginning", 50, tickets(ticket.TicketFilter{}.WithQuery("deliv"))},
+	{"search/two words", 50, tickets(ticket.TicketFilter{}.WithQuery("order delivery"))},
+	{"search/common and rare", 1, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		return tickets(ticket.TicketFilter{}.WithQuery("customer "+f.order()))(b, f)
+	}},
+	{"search/no such word", 0, tickets(ticket.TicketFilter{}.WithQuery("the xylophone"))},
+	{"search/in a queue and status", 50, tickets(ticket.TicketFilter{Queue: "support", Statuses: []ticket.Status{ticket.Closed}}.WithQuery("order"))},
+	{"search/latest", 50, tickets(ticket.TicketFilter{Order: ticket.LatestUpdate}.WithQuery("the"))},
+	{"search/of an agent", 50, tickets(ticket.TicketFilter{Assignee: "agent-01"}.WithQuery("the"))},
+	{"timeline/messages", 1, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		id := f.some(b).ID
+		return func(ctx context.Context) (int, error) {
+			list, _, err := f.Messages(ctx, ticket.MessageFilter{Ticket: id}, ticket.Page{})
+			return len(list), err
+		}
+	}},
+	{"timeline/events", 1, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		id := f.some(b).ID
+		return func(ctx context.Context) (int, error) {
+			list, err := f.Events(ctx, ticket.EventFilter{Ticket: id, Newest: true}, 50)
+			return len(list), err
+		}
+	}},
+	{"timeline/decisions", 1, func(b *testing.B, f *filled) func(context.Context) (int, error) {
+		id := f.some(b).ID
+		return func(ctx context.Context) (int, error) {
+			list, err := f.Decisions(ctx, ticket.DecisionFilter{Ticket: id}, 50)
+			return len(list), err
+		}
+	}},
+	{"what waits in a queue", 50, func(_ *testing.B, f *filled) func(context.Context) (int, error) {
+		return func(ctx context.Context) (int, error) {
+			list, err := f.Waiting(ctx, "support", 50)
+			return len(list), err
+		}
+	}},
+}
+
+func tickets(filter ticket.TicketFilter) func(*testing.B, *filled) func(context.Context) (int, error) {
+	return func(_ *testing.B, f *filled) func(context.Context) (int, error) {
+		return func(ctx context.Context) (int, error) {
+			list, _, err := f.Tickets(ctx, filter, ticket.Page{})
+			return len(list), err
+		}
+	}
+}
+
+// BenchmarkScale reads lists of fifty in a store with a million tickets and in
+// one with ten thousand, in turns, and compares the medians. Filling takes
+// minutes, once if the databases are kept:
+//
+//	go test -run='^$' -bench=Scale -benchtime=200x -timeout=2h -scale.dir=/var/tmp/scale ./ticket/sqlitestore
+func BenchmarkScale(b *testing.B) {
+	stores := fillBoth(b)
+	for _, l := range scaleLists {
+		b.Run(l.name, func(b *testing.B) {
+			var took, used [2][]time.Duration
+			for i := range b.N + 3 {
+				for s, f := range stores {
+					list := l.prepare(b, f)
+					before, start := processorTime(b), time.Now()
+					n, err := list(b.Context())
+					d, cpu := time.Since(start), processorTime(b)-before
+					require.NoError(b, err)
+					if !testing.Short() {
+						require.GreaterOrEqual(b, n, l.atLeast)
+					}
+					if i >= 3 || b.N == 1 { // the first ones make statements and fill caches
+						took[s], used[s] = append(took[s], d), append(used[s], cpu)
+					}
+				}
+			}
+			small, large := middle(took[0]), middle(took[1])
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(small.Microseconds()), "small-µs")
+			b.ReportMetric(float64(large.Microseconds()), "large-µs")
+			b.ReportMetric(middle(used[1]).Seconds()/middle(used[0]).Seconds(), "cpu-ratio")
+			hold(b, large.Seconds()/small.Seconds(), func(r float64) bool { return r <= listBound })
+		})
+	}
+}
+
+// middle returns the median.
+func middle(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// hold reports a ratio, and fails if it is out of bounds in a real measurement.
+func hold(b *testing.B, ratio float64, ok func(float64) bool) {
+	b.Helper()
+	b.ReportMetric(ratio, "ratio")
+	if b.N >= 20 && !testing.Short() && !ok(ratio) {
+		b.Errorf("the ratio %.2f is out of bounds", ratio)
+	}
+}
+
+// BenchmarkScaleIntake commits first mails to the same two stores, in turns. The
+// ratio is that of their rates, the higher the better. What it wrote is left
+// there.
+func BenchmarkScaleIntake(b *testing.B) {
+	stores := fillBoth(b)
+	base := time.Now().UnixMilli() << 6
+	for _, writers := range []int{1, 20} {
+		b.Run(strconv.Itoa(writers), func(b *testing.B) {
+			var took [2]time.Duration
+			var cpu [2]time.Duration
+			var bytes [2]uint64
+			var each [2][]time.Duration
+			const turn = 100 // commits
+			for range b.N {
+				for s, f := range stores {
+					var mu sync.Mutex
+					var wg sync.WaitGroup
+					allocated, used, start := allocatedBytes(), processorTime(b), time.Now()
+					for w := range writers {
+						wg.Go(func() {
+							for i := w; i < turn; i += writers {
+								mu.Lock()
+								base++
+								n := base
+								mu.Unlock()
+								from := time.Now()
+								if err := f.Commit(b.Context(), intake(n)); err != nil {
+									b.Error(err)
+									return
+								}
+								mu.Lock()
+								each[s] = append(each[s], time.Since(from))
+								mu.Unlock()
+							}
+						})
+					}
+					wg.Wait()
+					took[s] += time.Since(start)
+					cpu[s] += processorTime(b) - used
+					bytes[s] += allocatedBytes() - allocated
+				}
+			}
+			commits := float64(b.N * turn)
+			for s, name := range []string{"small", "large"} {
+				slices.Sort(each[s])
+				b.ReportMetric(commits/took[s].Seconds(), name+"/s")
+				b.ReportMetric(float64(each[s][len(each[s])*99/100].Microseconds()), name+"-p99-µs")
+				b.ReportMetric(float64(each[s][len(each[s])-1].Microseconds()), name+"-max-µs")
+				b.ReportMetric(float64(cpu[s].Microseconds())/commits, name+"-cpu-µs")
+				b.ReportMetric(float64(bytes[s])/commits, name+"-B")
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(cpu[0].Seconds()/cpu[1].Seconds(), "cpu-ratio")
+			hold(b, took[0].Seconds()/took[1].Seconds(), func(r float64) bool { return r >= intakeBound })
+		})
+	}
+}
+
+func allocatedBytes() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// processorTime is what the process used so far, the garbage collector included.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var r syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
