@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,15 +11,18 @@ import (
 	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
-// searchBounds are those of a search. Words that few messages have lead to their
-// tickets, which are sorted. With words that many have it is the other way
-// round: tickets are looked at in the order of the list, so many for each page.
+// searchBounds are those of a search. Newest first, it reads the newest messages
+// that match until their tickets fill the page. By update, words that few
+// messages have lead to their tickets, which are sorted. Where neither does,
+// since the filter selects few of what matches or the page is far down, tickets
+// are looked at in the order of the list, so many for each page.
 type searchBounds struct {
-	few     int // messages that are sorted rather than look at tickets
-	some    int // the same, after a first look at tickets did not fill a page
-	first   int // tickets that are looked at first
-	largest int // tickets that are looked at together
-	all     int // tickets that are looked at for one page, about
+	newest  []int // messages that match: so many first, then more
+	few     int   // by update: messages that are sorted rather than look at tickets
+	some    int   // the same, when the first tickets had too few matches
+	first   int   // tickets that are looked at first
+	largest int   // tickets that are looked at together
+	all     int   // tickets that are looked at for one page, about
 	// words bounds how many words of the index a term stands for, each of which
 	// is then read in order. A term that begins more makes SQLite gather all
 	// messages of all its words first.
@@ -29,7 +33,7 @@ type searchBounds struct {
 }
 
 func defaultSearchBounds() searchBounds {
-	return searchBounds{few: 500, some: 20_000, first: 128, largest: 1024, all: 4096, words: 64, nearby: 256}
+	return searchBounds{newest: []int{128, 1024, 4096}, few: 500, some: 20_000, first: 128, largest: 1024, all: 4096, words: 256, nearby: 256}
 }
 
 // finder is one search for a page of tickets.
@@ -49,47 +53,174 @@ func (f *finder) find(terms []string, p ticket.Page) ([]*ticket.Ticket, ticket.N
 	if found, err := f.expand(terms); err != nil || !found {
 		return nil, "", err
 	}
-	few, look := f.few, f.first
+	if f.list.updated {
+		few := f.few
+		if f.wide {
+			few = f.some
+		}
+		if n, err := f.count(few + 1); err != nil || n <= few {
+			return f.sorted(p, err)
+		}
+		return f.walk(p)
+	}
+	steps := f.newest
 	if f.wide {
-		few, look = f.some, f.largest
+		steps = steps[len(steps)-1:]
 	}
-	if n, err := f.count(few + 1); err != nil || n <= few {
-		return f.sorted(p, err)
+	for _, n := range steps {
+		found, done, err := f.byMessages(n, p.Size()+1)
+		if err != nil || done {
+			return f.page(found, driver.Place{}, p, err)
+		}
 	}
+	return f.walk(p)
+}
+
+// page returns what was found as a page. If that does not fill it, there is more
+// after end, if it is set.
+func (f *finder) page(found []driver.Place, end driver.Place, p ticket.Page, err error) ([]*ticket.Ticket, ticket.Next, error) {
+	if err != nil {
+		return nil, "", err
+	}
+	if len(found) > p.Size() {
+		found = found[:p.Size()]
+		end = found[p.Size()-1]
+	}
+	out, err := f.tickets(found)
+	if err != nil || end.ID == "" {
+		return out, "", err
+	}
+	return out, end.Next(), nil
+}
+
+// byMessages finds the first tickets of the list by way of the newest n messages
+// that match. It is not done if there may be others among the tickets that it
+// would return.
+func (f *finder) byMessages(n, tickets int) (found []driver.Place, done bool, err error) {
+	low, high := f.bounds()
+	oldest, read := low, 0
+	ids := map[string]bool{}
+	err = f.c.each(f.ctx, `SELECT s.place, coalesce(m.ticket, '') FROM
+		(SELECT rowid AS place FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?) s
+		CROSS JOIN messages m WHERE m.place = s.place`, []any{f.match, low, high, n}, func(scan func(...any) error) error {
+		var id string
+		err := scan(&oldest, &id)
+		if read++; id != "" {
+			ids[id] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if found, err = f.among(ids, tickets); err != nil || read < n {
+		return found, true, err
+	}
+	if len(found) < tickets {
+		return nil, false, nil
+	}
+	// Older messages belong to older tickets, but for those that were moved.
+	late, err := f.late(found[tickets-1].ID, oldest)
+	if err != nil || len(late) > f.largest {
+		return nil, false, err
+	}
+	late = slices.DeleteFunc(late, func(p driver.Place) bool { return ids[p.ID] })
+	late, err = f.matching(late)
+	if err != nil || len(late) == 0 {
+		return found, true, err
+	}
+	for _, p := range late {
+		ids[p.ID] = true
+	}
+	found, err = f.among(ids, tickets)
+	return found, true, err
+}
+
+// late returns the tickets above an id, up to the end of the list, that have
+// messages before a place, or one more than can be looked at together.
+func (f *finder) late(id string, place int64) (late []driver.Place, err error) {
+	query, args := "ticket > ?", []any{f.portal, id}
+	if f.list.from != nil {
+		query, args = query+" AND ticket < ?", append(args, f.list.from.ID)
+	}
+	err = f.c.each(f.ctx, "SELECT DISTINCT ticket FROM messages INDEXED BY messages_ticket WHERE portal = ? AND "+query+" AND place < ? LIMIT ?",
+		append(args, place, f.largest+1), func(scan func(...any) error) error {
+			var p driver.Place
+			err := scan(&p.ID)
+			late = append(late, p)
+			return err
+		})
+	return late, err
+}
+
+// among returns the first n tickets of the list that have one of the ids.
+func (f *finder) among(ids map[string]bool, n int) (found []driver.Place, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	doc, err := json.Marshal(slices.Collect(maps.Keys(ids)))
+	if err != nil {
+		return nil, err
+	}
+	q := f.filtered()
+	q.columns = "id"
+	q.and("id IN (SELECT value FROM json_each(?))", string(doc))
+	text, args := q.sql(nil, n)
+	err = f.c.each(f.ctx, text, args, func(scan func(...any) error) error {
+		p := driver.Place{List: q.list}
+		err := scan(&p.ID)
+		found = append(found, p)
+		return err
+	})
+	return found, err
+}
+
+// filtered returns the list with its statuses as a condition, of which no index
+// is to be read.
+func (f *finder) filtered() *query {
+	q := f.list.clone()
+	if n := len(f.ranks); n > 0 && n < otherRank {
+		args := make([]any, n)
+		for i, r := range f.ranks {
+			args[i] = r
+		}
+		q.and("+status IN "+list(n), args...)
+	}
+	return q
+}
+
+// walk looks at the tickets of the list.
+func (f *finder) walk(p ticket.Page) ([]*ticket.Ticket, ticket.Next, error) {
 	var found []driver.Place
 	var last driver.Place
+	look := f.first
+	if f.wide {
+		look = f.largest
+	}
+	counted := !f.list.updated || f.wide
 	for looked := 0; looked < f.all; look = min(2*look, f.largest) {
 		part, err := f.next(last, look)
 		if err != nil {
 			return nil, "", err
 		}
-		hits, err := f.among(part)
+		hits, err := f.matching(part)
 		if err != nil {
 			return nil, "", err
 		}
 		found = append(found, hits...)
-		if len(found) > p.Size() {
-			found = found[:p.Size()]
-			last = found[p.Size()-1]
-			break
-		}
-		if len(part) < look {
-			last = driver.Place{}
-			break
+		if len(found) > p.Size() || len(part) < look {
+			return f.page(found, driver.Place{}, p, nil)
 		}
 		last = part[len(part)-1]
-		if looked == 0 && !f.wide {
+		if looked += look; !counted && len(found)*f.all < p.Size()*looked {
+			// At this rate the page will not be full.
+			counted = true
 			if n, err := f.count(f.some + 1); err != nil || n <= f.some {
 				return f.sorted(p, err)
 			}
 		}
-		looked += look
 	}
-	out, err := f.tickets(found)
-	if err != nil || last.ID == "" {
-		return out, "", err
-	}
-	return out, last.Next(), nil
+	return f.page(found, last, p, nil)
 }
 
 // expand makes the query of the terms. It returns false if one of them begins no
@@ -146,18 +277,10 @@ func (f *finder) sorted(p ticket.Page, err error) ([]*ticket.Ticket, ticket.Next
 	if err != nil {
 		return nil, "", err
 	}
-	q := f.list.clone()
+	q := f.filtered()
 	low, high := f.bounds()
 	q.and(`id IN (SELECT m.ticket FROM search JOIN messages m ON m.place = search.rowid
 		WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? AND m.ticket IS NOT NULL)`, f.match, low, high)
-	// The status is a condition here, of which no index is to be read.
-	if n := len(f.ranks); n > 0 && n < otherRank {
-		args := make([]any, len(f.ranks))
-		for i, r := range f.ranks {
-			args[i] = r
-		}
-		q.and("+status IN "+list(len(args)), args...)
-	}
 	return page(f.ctx, f.c, q, p, nil, scanTicket)
 }
 
@@ -181,8 +304,8 @@ func (f *finder) next(after driver.Place, n int) (places []driver.Place, err err
 	return places, err
 }
 
-// among returns those of the tickets that have a message that matches.
-func (f *finder) among(tickets []driver.Place) (hits []driver.Place, err error) {
+// matching returns those of the tickets that have a message that matches.
+func (f *finder) matching(tickets []driver.Place) (hits []driver.Place, err error) {
 	ids, err := idsOf(tickets)
 	if err != nil {
 		return nil, err

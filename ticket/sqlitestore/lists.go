@@ -22,7 +22,7 @@ type query struct {
 	updated bool          // by updated, latest first; else by id
 	oldest  bool          // ascending
 	from    *driver.Place // the list begins after it; nil is the first page
-	ended   string        // the index for tickets that are not active, if another
+	notOpen string        // the index for tickets that are not open, if another
 }
 
 // is restricts a column to a value, unless that is empty.
@@ -105,8 +105,8 @@ func (q *query) sql(ranks []int64, limit int) (string, []any) {
 		args = nil
 		for i, rank := range ranks {
 			arms[i] = arm(q.table)
-			if q.ended != "" && rank > lastActiveRank {
-				arms[i] = arm(q.table+" INDEXED BY "+q.ended) + " AND status > 2"
+			if q.notOpen != "" && rank > openRank {
+				arms[i] = arm(q.table+" INDEXED BY "+q.notOpen) + " AND status > 1"
 			}
 			arms[i] += " AND status = ?"
 			args = append(append(args, same...), rank)

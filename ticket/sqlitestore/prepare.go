@@ -60,8 +60,8 @@ func statusRank(s ticket.Status) int64 {
 }
 
 const (
-	lastActiveRank = 2
-	otherRank      = 5
+	openRank  = 1
+	otherRank = 5
 )
 
 func (r *rows) tickets(c *ticket.Changes) error {

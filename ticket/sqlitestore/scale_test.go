@@ -200,6 +200,7 @@ func BenchmarkScale(b *testing.B) {
 			b.ReportMetric(float64(small.Microseconds()), "small-µs")
 			b.ReportMetric(float64(large.Microseconds()), "large-µs")
 			b.ReportMetric(middle(used[1]).Seconds()/middle(used[0]).Seconds(), "cpu-ratio")
+			b.Logf("%s: %v, %v", l.name, small, large)
 			hold(b, large.Seconds()/small.Seconds(), func(r float64) bool { return r <= listBound })
 		})
 	}

@@ -40,12 +40,12 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 		is(q, beside("channel", f.Contact != "" || f.Assignee != ""), f.Channel)
 		if f.Unassigned {
 			q.and("assignee IS NULL")
-			q.ended = "tickets_unowned"
+			q.notOpen = "tickets_unowned"
 			if f.Queue != "" {
-				q.ended += "_queue"
+				q.notOpen += "_queue"
 			}
 			if q.updated {
-				q.ended += "_updated"
+				q.notOpen += "_updated"
 			}
 		}
 		if f.Number != 0 {
