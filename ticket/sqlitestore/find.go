@@ -33,7 +33,7 @@ type searchBounds struct {
 }
 
 func defaultSearchBounds() searchBounds {
-	return searchBounds{newest: []int{128, 1024, 4096}, few: 500, some: 20_000, first: 128, largest: 1024, all: 4096, words: 256, nearby: 256}
+	return searchBounds{newest: []int{256, 1024, 4096}, few: 500, some: 20_000, first: 128, largest: 1024, all: 4096, words: 256, nearby: 256}
 }
 
 // finder is one search for a page of tickets.
@@ -175,16 +175,17 @@ func (f *finder) among(ids map[string]bool, n int) (found []driver.Place, err er
 	return found, err
 }
 
-// filtered returns the list with its statuses as a condition, of which no index
-// is to be read.
+// filtered returns the list for a condition on its ids, by which it is to be
+// read, rather than by the index of a filter.
 func (f *finder) filtered() *query {
 	q := f.list.clone()
+	q.table += " INDEXED BY sqlite_autoindex_tickets_1" // UNIQUE (portal, id)
 	if n := len(f.ranks); n > 0 && n < otherRank {
 		args := make([]any, n)
 		for i, r := range f.ranks {
 			args[i] = r
 		}
-		q.and("+status IN "+list(n), args...)
+		q.and("status IN "+list(n), args...)
 	}
 	return q
 }
@@ -227,6 +228,8 @@ func (f *finder) walk(p ticket.Page) ([]*ticket.Ticket, ticket.Next, error) {
 // word of the index.
 func (f *finder) expand(terms []string) (bool, error) {
 	all := make([]string, 0, len(terms))
+	// Long words are rare, and soon show that there is nothing to be found.
+	slices.SortFunc(terms, func(a, b string) int { return len(b) - len(a) })
 	for _, term := range terms {
 		words, err := f.begunBy(term)
 		if err != nil || len(words) == 0 {
