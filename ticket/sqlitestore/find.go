@@ -33,7 +33,7 @@ type searchBounds struct {
 }
 
 func defaultSearchBounds() searchBounds {
-	return searchBounds{newest: []int{256, 1024, 4096}, few: 500, some: 20_000, first: 128, largest: 1024, all: 4096, words: 256, nearby: 256}
+	return searchBounds{newest: []int{256, 1024, 4096}, few: 500, some: 20_000, first: 256, largest: 1024, all: 4096, words: 256, nearby: 256}
 }
 
 // finder is one search for a page of tickets.
@@ -328,7 +328,7 @@ func (f *finder) matching(tickets []driver.Place) (hits []driver.Place, err erro
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(spots, func(a, b spot) int { return int(a.message - b.message) }) //nolint:gosec // of one portal: below 2^40 apart
+	slices.SortFunc(spots, func(a, b spot) int { return int(a.message - b.message) })
 	matched := make([]bool, len(tickets))
 	for len(spots) > 0 {
 		n := 1

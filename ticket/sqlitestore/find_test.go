@@ -20,12 +20,11 @@ import (
 // each store. Some messages belong to tickets that are newer or much older.
 func crowd(t *testing.T, n int, stores ...ticket.Store) {
 	t.Helper()
-	rnd := rand.New(rand.NewPCG(1, 2))
 	id := func(kind, i int) string { return fmt.Sprintf("019ca000-%04x-7000-8000-%012x", kind, i) }
 	words := strings.Fields("a ab abc abd b ba bab c ca cab rare rarely được đơn")
 	for at := 0; at < n; at += 100 {
 		for _, s := range stores {
-			rnd = rand.New(rand.NewPCG(1, uint64(at)))
+			rnd := rand.New(rand.NewPCG(1, uint64(at)))
 			c := &ticket.Changes{At: benchNow}
 			for i := at; i < at+100; i++ {
 				tk := &ticket.Ticket{ID: ticket.TicketID(id(3, i*11%n)), Status: []ticket.Status{ticket.Open, ticket.Pending, ticket.Solved, ticket.Closed, "odd"}[rnd.IntN(5)],
