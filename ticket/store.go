@@ -325,7 +325,8 @@ type TicketFilter struct {
 	Channel    channel.ID
 	Contact    ContactID
 	// Terms are folded words (see [Fold]); each must begin a word of the
-	// Search text of one and the same message of the ticket.
+	// Search text of one and the same message of the ticket. A store may bound
+	// how many words a term stands for that begins very many, and says so.
 	Terms  []string
 	Number int64
 	Order  Order

@@ -23,17 +23,19 @@ type searchBounds struct {
 	first   int   // tickets that are looked at first
 	largest int   // tickets that are looked at together
 	all     int   // tickets that are looked at for one page, about
-	// words bounds how many words of the index a term stands for, each of which
-	// is then read in order. A term that begins more makes SQLite gather all
-	// messages of all its words first.
-	words int
+	// words bounds how many words of the index a term is replaced by, each of
+	// which is then read in order. For a term that begins more, SQLite gathers
+	// the messages of all its words before it returns the first; if they are
+	// more than gathered, the term stands for its first words only.
+	words    int
+	gathered int
 	// nearby is the distance up to which messages are looked for in the same
 	// range of the index: reading over some others is cheaper than a seek.
 	nearby int64
 }
 
 func defaultSearchBounds() searchBounds {
-	return searchBounds{newest: []int{256, 1024, 4096}, few: 500, some: 20_000, first: 256, largest: 1024, all: 4096, words: 256, nearby: 256}
+	return searchBounds{newest: []int{256, 1024, 4096}, few: 500, some: 20_000, first: 256, largest: 1024, all: 4096, words: 256, gathered: 10_000, nearby: 256}
 }
 
 // finder is one search for a page of tickets.
@@ -235,10 +237,17 @@ func (f *finder) expand(terms []string) (bool, error) {
 		if err != nil || len(words) == 0 {
 			return false, err
 		}
-		if len(words) > f.searchBounds.words {
-			f.wide = true
-			all = append(all, `"`+term+`"*`)
-			continue
+		if most := f.searchBounds.words; len(words) > most {
+			light, err := f.light(term)
+			if err != nil {
+				return false, err
+			}
+			if light {
+				f.wide = true
+				all = append(all, `"`+term+`"*`)
+				continue
+			}
+			words = words[:most]
 		}
 		all = append(all, `("`+strings.Join(words, `" OR "`)+`")`)
 	}
@@ -259,6 +268,15 @@ func (f *finder) begunBy(term string) (words []string, err error) {
 		return err
 	})
 	return words, err
+}
+
+// light reports whether the messages of all words that a term begins can be
+// gathered.
+func (f *finder) light(term string) (bool, error) {
+	var n int
+	_, err := f.c.one("SELECT count(*) FROM (SELECT 1 FROM words WHERE term >= ? AND term < ? LIMIT ?)",
+		[]any{term, term + "\U0010FFFF", f.gathered + 1}, &n)
+	return n <= f.gathered, err
 }
 
 // bounds returns the first and the last place of the portal's messages.
@@ -328,23 +346,23 @@ func (f *finder) matching(tickets []driver.Place) (hits []driver.Place, err erro
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(spots, func(a, b spot) int { return int(a.message - b.message) })
+	slices.SortFunc(spots, func(a, b spot) int { return int(b.message - a.message) })
 	matched := make([]bool, len(tickets))
 	for len(spots) > 0 {
 		n := 1
-		for n < len(spots) && (f.wide || spots[n].message-spots[n-1].message <= f.nearby) {
+		for n < len(spots) && (f.wide || spots[n-1].message-spots[n].message <= f.nearby) {
 			n++
 		}
 		part := spots[:n]
 		spots = spots[n:]
 		i := 0
-		err := f.c.each(f.ctx, "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ?",
-			[]any{f.match, part[0].message, part[n-1].message}, func(scan func(...any) error) error {
+		err := f.c.each(f.ctx, "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC",
+			[]any{f.match, part[n-1].message, part[0].message}, func(scan func(...any) error) error {
 				var at int64
 				if err := scan(&at); err != nil {
 					return err
 				}
-				for i < n && part[i].message < at {
+				for i < n && part[i].message > at {
 					i++
 				}
 				if i < n && part[i].message == at {

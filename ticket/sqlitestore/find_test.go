@@ -93,14 +93,14 @@ func TestSearchesAgreeWhateverWayTheyAreRead(t *testing.T) {
 	d := defaultSearchBounds()
 	for name, bounds := range map[string]searchBounds{
 		"as usual":            d,
-		"sorted":              {newest: []int{1 << 20}, few: 1 << 20, some: 1 << 20, first: 1, largest: 1, all: 1, words: 64, nearby: 1},
-		"looked at":           {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 20, all: 1 << 20, words: 64, nearby: 3},
-		"in short pages":      {newest: []int{4, 30}, few: 0, some: 0, first: 3, largest: 4, all: 9, words: 64, nearby: 200},
-		"sorted at last":      {newest: []int{4, 30}, few: 3, some: 90, first: 5, largest: 5, all: 1 << 20, words: 64, nearby: 3},
-		"by beginnings":       {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 30, all: 1 << 20, words: 1, nearby: 3},
-		"by both":             {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 30, all: 1 << 20, words: 3, nearby: 3},
-		"by few of each":      {newest: []int{4, 30}, few: 10, some: 20, first: 7, largest: 10, all: 20, words: 2, nearby: 0},
-		"one after the other": {newest: []int{4, 30}, few: 0, some: 0, first: 1, largest: 1, all: 8, words: 64, nearby: 0},
+		"sorted":              {newest: []int{1 << 20}, few: 1 << 20, some: 1 << 20, first: 1, largest: 1, all: 1, words: 64, gathered: 1 << 20, nearby: 1},
+		"looked at":           {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 20, all: 1 << 20, words: 64, gathered: 1 << 20, nearby: 3},
+		"in short pages":      {newest: []int{4, 30}, few: 0, some: 0, first: 3, largest: 4, all: 9, words: 64, gathered: 1 << 20, nearby: 200},
+		"sorted at last":      {newest: []int{4, 30}, few: 3, some: 90, first: 5, largest: 5, all: 1 << 20, words: 64, gathered: 1 << 20, nearby: 3},
+		"by beginnings":       {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 30, all: 1 << 20, words: 1, gathered: 1 << 20, nearby: 3},
+		"by both":             {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 30, all: 1 << 20, words: 3, gathered: 1 << 20, nearby: 3},
+		"by few of each":      {newest: []int{4, 30}, few: 10, some: 20, first: 7, largest: 10, all: 20, words: 2, gathered: 1 << 20, nearby: 0},
+		"one after the other": {newest: []int{4, 30}, few: 0, some: 0, first: 1, largest: 1, all: 8, words: 64, gathered: 1 << 20, nearby: 0},
 	} {
 		b.search = bounds
 		rnd := rand.New(rand.NewPCG(3, 4))
@@ -134,4 +134,28 @@ func TestSearchesAgreeWhateverWayTheyAreRead(t *testing.T) {
 		}
 		require.Equal(t, slices.Contains([]string{"in short pages", "by few of each", "one after the other"}, name), short > 0, name)
 	}
+}
+
+func TestABeginningOfVeryManyWordsStandsForTheFirst(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.search.words, b.search.gathered = 3, 5
+	c := &ticket.Changes{}
+	for i, word := range strings.Fields("de dea deb dec ded ded dee") {
+		id := fmt.Sprint(i)
+		c.Tickets = append(c.Tickets, &ticket.Ticket{ID: ticket.TicketID(id)})
+		c.Messages = append(c.Messages, &ticket.Message{ID: ticket.MessageID(id), Ticket: ticket.TicketID(id), Search: word})
+	}
+	require.NoError(t, b.Portal("main").Commit(t.Context(), c))
+	ids := func(term string) (out []ticket.TicketID) {
+		list, _ := all(t, b.Portal("main"), ticket.TicketFilter{Terms: []string{term}}, 10)
+		for _, v := range list {
+			out = append(out, v.ID)
+		}
+		return out
+	}
+	require.Equal(t, []ticket.TicketID{"2", "1", "0"}, ids("de"), "the word itself and those that follow it")
+	require.Equal(t, []ticket.TicketID{"5", "4"}, ids("ded"))
+	b.search.gathered = 7
+	require.Len(t, ids("de"), 7)
 }

@@ -21,10 +21,11 @@
 //
 // A search reads the messages that match if they are few, and tickets in the
 // order of the list if they are many, so it takes no longer in a large store. A
-// page looks at some 4000 tickets, then it ends short; its Next goes on there.
-// Words that match in many messages, but never together, and a beginning of a
-// letter or two that very many words share take time in proportion to their
-// messages.
+// page looks at some 4000 tickets, then it ends short; its Next goes on there. A
+// term of which more than 256 words begin, in more than 10,000 messages, as many
+// do with a letter or two, stands for the first 256 of them, by the alphabet:
+// the word itself is one. Words of which each is in many messages, but that are
+// hardly ever together, take time in proportion to those messages.
 //
 // # Errors
 //
