@@ -32,9 +32,9 @@ const (
 	abandoned
 )
 
-// group holds the commits of one portal. A few transactions are under way at a
-// time; whoever comes meanwhile goes into the next one together. The first of
-// them would wait for the lock of the portal's row anyway.
+// group holds the commits of one portal. One transaction is under way at a time,
+// as the next would wait for the lock of the portal's row anyway; whoever comes
+// meanwhile goes into the next one together.
 type group struct {
 	b      *Backend
 	portal int64

@@ -1,4 +1,4 @@
-package pgstore_test
+package pgstore
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
-	"github.com/anteroom/anteroom/ticket/pgstore"
 )
 
 func TestTheHostsTransactionWritesAllOrNothing(t *testing.T) {
@@ -33,7 +32,7 @@ func TestTheHostsTransactionWritesAllOrNothing(t *testing.T) {
 	for _, end := range []string{"rollback", "commit"} {
 		tx, err := host.Begin(t.Context())
 		require.NoError(t, err)
-		ctx := pgstore.WithTx(t.Context(), tx)
+		ctx := WithTx(t.Context(), tx)
 		_, err = tx.Exec(ctx, "INSERT INTO orders VALUES (1)")
 		require.NoError(t, err)
 		c := contact("a")
@@ -67,10 +66,10 @@ func TestErrorsDoNotShowThePassword(t *testing.T) {
 		"host=127.0.0.1 port=x user=u password=s3cr3t", "host='127.0.0.1 password=s3cr3t", "postgres://u:s3cr3t@127.0.0.1:port/x",
 		"postgres://u:s3cr3t@127.0.0.1:1/x?sslmode=odd", "postgres://u:s3cr3t@127.0.0.1:1/x?default_query_exec_mode=simple_protocol",
 	} {
-		_, err := pgstore.Open(t.Context(), url)
+		_, err := Open(t.Context(), url)
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "s3cr")
-		_, err = pgstore.Open(t.Context(), "postgres://127.0.0.1:1/x?connect_timeout=1", pgstore.Listen(url))
+		_, err = Open(t.Context(), "postgres://127.0.0.1:1/x?connect_timeout=1", Listen(url))
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "s3cr")
 	}
@@ -79,12 +78,12 @@ func TestErrorsDoNotShowThePassword(t *testing.T) {
 func TestASchemaIsMadeOnceByManyNodesAndANewerOneIsRefused(t *testing.T) {
 	t.Parallel()
 	url := cluster.Database(t)
-	_, err := pgstore.Open(t.Context(), url, pgstore.WithoutMigrations())
+	_, err := Open(t.Context(), url, WithoutMigrations())
 	require.ErrorContains(t, err, "apply the migrations")
 	results := make(chan error, 6)
 	for range cap(results) {
 		go func() {
-			b, err := pgstore.Open(t.Context(), url)
+			b, err := Open(t.Context(), url)
 			if err == nil {
 				err = errors.Join(b.Portal("main").Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "1"}}}), b.Close())
 			}
@@ -94,7 +93,7 @@ func TestASchemaIsMadeOnceByManyNodesAndANewerOneIsRefused(t *testing.T) {
 	for range cap(results) {
 		require.NoError(t, <-results)
 	}
-	b := open(t, url, pgstore.WithoutMigrations())
+	b := open(t, url, WithoutMigrations())
 	last, err := b.Portal("main").Events(t.Context(), ticket.EventFilter{Newest: true}, 1)
 	require.NoError(t, err)
 	require.EqualValues(t, cap(results), last[0].Cursor)
@@ -109,7 +108,7 @@ func TestASchemaIsMadeOnceByManyNodesAndANewerOneIsRefused(t *testing.T) {
 	defer c.Close(t.Context())
 	_, err = c.Exec(t.Context(), "INSERT INTO anteroom.schema_version VALUES (1000)")
 	require.NoError(t, err)
-	_, err = pgstore.Open(t.Context(), url)
+	_, err = Open(t.Context(), url)
 	require.ErrorContains(t, err, "use a newer one")
 }
 

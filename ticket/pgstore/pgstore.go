@@ -77,7 +77,8 @@ type options struct {
 	timeout time.Duration
 	listen  string
 	migrate bool
-	writers int
+	writers int             // transactions of a portal under way at a time
+	tracer  pgx.QueryTracer // of tests
 }
 
 // An Option changes how [Open] opens a database.
@@ -108,7 +109,7 @@ func WithoutMigrations() Option { return func(o *options) { o.migrate = false } 
 // brings its schema up to date; several processes may do so at the same time. It
 // fails if the schema is of a newer version of this package.
 func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
-	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 2}
+	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -150,6 +151,7 @@ func parse(connString string, o options) (*pgxpool.Config, error) {
 	} else if !strings.Contains(connString, "pool_max_conns") {
 		cfg.MaxConns = 16
 	}
+	cfg.ConnConfig.Tracer = o.tracer
 	switch cfg.ConnConfig.DefaultQueryExecMode {
 	case pgx.QueryExecModeSimpleProtocol:
 		return nil, errors.New("pgstore: open: default_query_exec_mode=simple_protocol is not supported: use exec")

@@ -1,4 +1,4 @@
-package pgstore_test
+package pgstore
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
-	"github.com/anteroom/anteroom/ticket/pgstore"
 	"github.com/anteroom/anteroom/ticket/pgstore/pgtest"
 	"github.com/anteroom/anteroom/ticket/storetest"
 )
@@ -66,17 +65,17 @@ func empty(schema string) error {
 	return err
 }
 
-func open(t testing.TB, url string, opts ...pgstore.Option) *pgstore.Backend {
+func open(t testing.TB, url string, opts ...Option) *Backend {
 	t.Helper()
-	b, err := pgstore.Open(t.Context(), url, opts...)
+	b, err := Open(t.Context(), url, opts...)
 	require.NoError(t, err)
 	return b
 }
 
 // setup opens a new and empty store.
-func setup(t testing.TB, opts ...pgstore.Option) *pgstore.Backend {
+func setup(t testing.TB, opts ...Option) *Backend {
 	t.Helper()
-	b := open(t, cluster.URL(t), append([]pgstore.Option{pgstore.Schema(schema(t))}, opts...)...)
+	b := open(t, cluster.URL(t), append([]Option{Schema(schema(t))}, opts...)...)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return b
 }
@@ -84,7 +83,7 @@ func setup(t testing.TB, opts ...pgstore.Option) *pgstore.Backend {
 func suite(t *testing.T, url string) {
 	var names sync.Map
 	at := func(t *testing.T, name string) ticket.Backend {
-		b := open(t, url, pgstore.Schema(name))
+		b := open(t, url, Schema(name))
 		names.Store(b, name)
 		return b
 	}

@@ -104,6 +104,7 @@ func (p *portal) search(ctx context.Context, c conn, id int64, f *ticket.TicketF
 		}
 		found := "id IN (SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(id, ids, words)) + "::tsquery AND portal = $1)"
 		q.and(found)
+		q.indexed = true
 		out, next, err = page(ctx, c, p.b.sql, q, pg, ranks, scanTicket)
 		if err != nil || next != "" {
 			return out, next, err

@@ -2,6 +2,8 @@ package pgstore
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,11 +36,12 @@ func workOf(rev, lease int64, attempts int, owner string, doc []byte) (*ticket.W
 }
 
 // claim takes what nobody else is taking at the moment. Its last row, which has
-// no id, says when more is due.
+// no id, says when more is due. The limit stands in the text, since a plan for any
+// limit looks worse than one for a small one, and would not be kept.
 const claim = `WITH c AS MATERIALIZED (
 		SELECT id FROM anteroom.works WHERE portal = $1 AND lane = $2::text AND NOT parked AND not_before <= $3::bigint AND lease <= $3
-		ORDER BY not_before, id LIMIT $4::bigint FOR UPDATE SKIP LOCKED),
-	u AS (UPDATE anteroom.works w SET owner = $5::text, lease = $6::bigint, due = greatest(w.not_before, $6), attempts = w.attempts + 1, rev = w.rev + 1
+		ORDER BY not_before, id LIMIT LIMITED FOR UPDATE SKIP LOCKED),
+	u AS (UPDATE anteroom.works w SET owner = $4::text, lease = $5::bigint, due = greatest(w.not_before, $5), attempts = w.attempts + 1, rev = w.rev + 1
 		FROM c WHERE w.portal = $1 AND w.id = c.id RETURNING w.not_before, w.id, w.rev, w.owner, w.attempts, w.lease, w.doc)
 	(SELECT u.not_before, u.rev, u.owner, u.attempts, u.lease, u.doc FROM u ORDER BY u.not_before, u.id)
 	UNION ALL
@@ -49,7 +52,8 @@ const claim = `WITH c AS MATERIALIZED (
 func (p *portal) Claim(ctx context.Context, c ticket.Claim) (claimed []*ticket.Work, next time.Time, err error) {
 	err = p.change(ctx, "claim", func(ctx context.Context, to conn, id int64) error {
 		claimed, next = nil, time.Time{}
-		rows, err := to.Query(ctx, p.b.sql.in(claim), id, clean(c.Lane), driver.Micros(c.Now), max(c.Limit, 0), clean(c.Owner), driver.Micros(c.Until))
+		text := strings.Replace(p.b.sql.in(claim), "LIMITED", strconv.Itoa(max(c.Limit, 0)), 1)
+		rows, err := to.Query(ctx, text, id, clean(c.Lane), driver.Micros(c.Now), clean(c.Owner), driver.Micros(c.Until))
 		if err != nil {
 			return err
 		}

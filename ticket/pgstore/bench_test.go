@@ -1,0 +1,245 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
+)
+
+var benchNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// intake is what the arrival of a first mail writes: two keys, contact,
+// conversation, ticket, a message of 2 KB, its raw body of 2 KB, an item, work,
+// three events and a decision.
+func intake(n int64) *ticket.Changes {
+	id := func(kind int) string { return fmt.Sprintf("019ca000-%04x-7000-8000-%012x", kind, n) }
+	contact, conversation, tick := ticket.ContactID(id(1)), ticket.ConversationID(id(2)), ticket.TicketID(id(3))
+	message, item, work, body := ticket.MessageID(id(4)), ticket.ItemID(id(5)), ticket.WorkID(id(6)), ticket.BodyID(id(7))
+	text := fmt.Sprintf("Order %d: ", n) + strings.Repeat("the parcel has not arrived yet, please help. ", 44)
+	at := benchNow.Add(time.Duration(n) * time.Millisecond)
+	return &ticket.Changes{
+		At: at,
+		Claims: []ticket.KeyClaim{
+			{Key: ticket.NewKey("item", id(5)), Ref: ticket.Ref{Kind: ticket.RefItem, ID: string(item)}},
+			{Key: ticket.NewKey("message", id(4)), Ref: ticket.Ref{Kind: ticket.RefMessage, ID: string(message)}},
+		},
+		Contacts: []*ticket.Contact{{ID: contact, Name: "Lan", Identities: []ticket.Identity{{Scheme: "mailto", Address: "lan@example.com"}}, CreatedAt: at, UpdatedAt: at}},
+		Conversations: []*ticket.Conversation{{ID: conversation, Channel: "support", Contact: contact, Subject: "Order", Ticket: tick,
+			References: []string{"1@example.com"}, MessageCount: 1, CreatedAt: at, UpdatedAt: at}},
+		Tickets: []*ticket.Ticket{{ID: tick, Subject: "Order", Status: ticket.Open, Priority: ticket.Normal, Channel: "support",
+			Assignment: ticket.Assignment{Queue: "support", WaitingSince: at}, Conversation: conversation, Contact: contact, MessageCount: 1, CreatedAt: at, UpdatedAt: at}},
+		Messages: []*ticket.Message{{ID: message, Conversation: conversation, Ticket: tick, Channel: "support", Direction: ticket.In, Contact: contact,
+			Subject: "Order", Text: text, Search: ticket.Fold(text), State: ticket.StateReceived, Raw: ticket.BodyRef{ID: body, Size: 2048}, CreatedAt: at, UpdatedAt: at}},
+		Items:     []*ticket.Item{{ID: item, Channel: "support", Day: "2026-03-01", Disposition: ticket.DisposedMessage, Message: message, ReceivedAt: at}},
+		Works:     []*ticket.Work{{ID: work, Kind: ticket.WorkAutoReply, Message: message, NotBefore: at, CreatedAt: at}},
+		Bodies:    []ticket.StoredBody{{ID: body, Data: []byte(text)[:2000]}},
+		Events:    []*ticket.Event{{ID: id(8), Type: ticket.EventMessageReceived, At: at, Ticket: tick}, {ID: id(9), Type: ticket.EventTicketCreated, At: at, Ticket: tick}, {ID: id(10), Type: ticket.EventQueued, At: at, Ticket: tick}},
+		Decisions: []*ticket.Decision{{ID: id(11), Kind: "intake", Ticket: tick, Message: message, Outcome: "new", Steps: []ticket.Step{{Rule: "evidence", Outcome: "none"}}, At: at}},
+	}
+}
+
+// byHand are the inserts of a program that does nothing else: one row each, no
+// preconditions, in the order of the commit's statements. $1 is the portal.
+func byHand(s *statements) map[int]string {
+	out := map[int]string{
+		claimKeys:       "INSERT INTO anteroom.keys (portal, kind, ref, key) VALUES ($1, $2, $3, $4)",
+		insertWords:     "INSERT INTO anteroom.words (portal, message, ticket, words) VALUES ($1, $2, $3, $4::text::tsvector)",
+		insertBodies:    "INSERT INTO anteroom.bodies (portal, id, data) VALUES ($1, $2, $3)",
+		insertDecisions: "INSERT INTO anteroom.decisions (portal, id, doc, ticket, conversation, message) VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), nullif($6, ''))",
+		insertEvents:    "INSERT INTO anteroom.events (portal, ticket, doc, cursor) SELECT $1::bigint, $2::text, $3::text, event - $4 FROM anteroom.portals WHERE id = $1",
+		addLedger: `INSERT INTO anteroom.ledger AS l (portal, day, channel, disposition, cause, count) VALUES ($1, $2, $3, $4, $5, 1)
+			ON CONFLICT (portal, day, channel, disposition, cause) DO UPDATE SET count = l.count + 1`,
+	}
+	for statement, e := range map[int]entity{
+		insertContacts: contacts, insertConversations: conversations, insertTickets: tickets, insertMessages: messages, insertItems: items, insertWorks: works,
+	} {
+		names, exprs := e.columns()
+		for i, c := range append(append([]string{}, e.texts...), e.ints...) {
+			arg := fmt.Sprintf("$%d::text", i+2)
+			if i >= len(e.texts) {
+				arg = fmt.Sprintf("$%d::bigint", i+2)
+			}
+			exprs[i] = strings.ReplaceAll(exprs[i], "n."+strings.TrimRight(c, "?!"), arg)
+		}
+		number := ""
+		if statement == insertTickets {
+			number = "number, "
+			exprs = append([]string{"(SELECT number FROM anteroom.portals WHERE id = $1)"}, exprs...)
+		}
+		out[statement] = "INSERT INTO anteroom." + e.table + " (portal, rev, " + number + strings.Join(names, ", ") + ") VALUES ($1, 1, " + strings.Join(exprs, ", ") + ")"
+	}
+	for i, sql := range out {
+		out[i] = s.in(sql)
+	}
+	return out
+}
+
+// commitByHand writes c in one pipeline over the pool.
+func commitByHand(b *Backend, portal int64, inserts map[int]string, c *ticket.Changes) error {
+	p, err := prepare(portal, c)
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	events := int64(0)
+	locked := false
+	for i := range countStatements {
+		for _, r := range p.rows {
+			if r.statement != i {
+				continue
+			}
+			if i >= insertTickets && !locked {
+				locked = true
+				batch.Queue(b.sql.lockPortal, portal, int64(p.events), int64(p.tickets))
+			}
+			args := []any{portal}
+			for _, v := range r.texts {
+				args = append(args, v)
+			}
+			for _, v := range r.ints {
+				args = append(args, v)
+			}
+			for _, v := range r.bytes {
+				args = append(args, v)
+			}
+			if i == insertEvents {
+				events++
+				args = append(args, int64(p.events)-events)
+			}
+			batch.Queue(inserts[i], args...)
+		}
+	}
+	return b.pool.SendBatch(context.Background(), batch).Close()
+}
+
+// together runs f n times, from several goroutines.
+func together(b *testing.B, goroutines int, n int64, f func() error) time.Duration {
+	var left atomic.Int64
+	left.Store(n)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range goroutines {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := f(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
+}
+
+// BenchmarkIntake reports the commits per second of the store as a ratio to those
+// of the same rows written by hand, one pipelined transaction each, in turns.
+func BenchmarkIntake(b *testing.B) {
+	for _, writers := range []int{1, 16} {
+		// Three transactions under way at a time instead of one; and none with
+		// several commits.
+		for _, way := range []string{"", "&default_query_exec_mode=exec", "three", "alone"} {
+			b.Run(fmt.Sprint(writers, way), func(b *testing.B) {
+				url := cluster.URL(b)
+				if strings.HasPrefix(way, "&") {
+					url += way
+				}
+				store, plain := open(b, url, Schema(schema(b))), open(b, cluster.URL(b), Schema(schema(b)))
+				defer store.Close()
+				defer plain.Close()
+				switch way {
+				case "three":
+					store.options.writers = 3
+				case "alone":
+					store.options.writers = 100
+				}
+				p, hand := store.Portal("main"), plain.Portal("main").(*portal)
+				id, err := hand.made(b.Context())
+				require.NoError(b, err)
+				inserts := byHand(plain.sql)
+				var n atomic.Int64
+				var mine, theirs time.Duration
+				b.ResetTimer()
+				const turn = 64
+				for done := int64(0); done < int64(b.N); done += turn {
+					mine += together(b, writers, turn, func() error { return p.Commit(context.Background(), intake(n.Add(1))) })
+					theirs += together(b, writers, turn, func() error { return commitByHand(plain, id, inserts, intake(n.Add(1))) })
+				}
+				b.ReportMetric(theirs.Seconds()/mine.Seconds(), "ratio")
+				turns := (int64(b.N) + turn - 1) / turn
+				b.ReportMetric(float64(turns*turn)/mine.Seconds(), "commits/s")
+				b.ReportMetric(float64(turns*turn)/theirs.Seconds(), "by-hand/s")
+			})
+		}
+	}
+}
+
+// BenchmarkClaim reports the claims per second of the store, of 8 pieces each, as
+// a ratio to a bare loop with SKIP LOCKED on the same table, in turns.
+func BenchmarkClaim(b *testing.B) {
+	const each, connections, turn = 8, 16, 64
+	url := cluster.URL(b)
+	store, bare := open(b, url, Schema(schema(b))), open(b, url, Schema(schema(b)))
+	defer store.Close()
+	defer bare.Close()
+	turns := (b.N + turn - 1) / turn
+	var ids [2]int64
+	for i, s := range []*Backend{store, bare} {
+		id, err := s.Portal("main").(*portal).made(b.Context())
+		require.NoError(b, err)
+		ids[i] = id
+		doc, err := driver.WorkDoc(intake(1).Works[0])
+		require.NoError(b, err)
+		_, err = s.pool.Exec(b.Context(), s.sql.in(`INSERT INTO anteroom.works (portal, id, rev, lane, not_before, lease, due, parked, owner, attempts, doc)
+			SELECT $1::bigint, 'work' || i, 1, '', i, 0, i, false, '', 0, $3::text FROM generate_series(1, $2::bigint) AS i`), id, int64(each*turn*turns), doc)
+		require.NoError(b, err)
+		_, err = s.pool.Exec(b.Context(), s.sql.in(`ANALYZE anteroom.works`))
+		require.NoError(b, err)
+	}
+	until := benchNow.Add(time.Minute)
+	p := store.Portal("main")
+	query := bare.sql.in(`UPDATE anteroom.works SET owner = 'o', lease = $3::bigint, due = $3, attempts = attempts + 1, rev = rev + 1
+		WHERE portal = $1 AND id = ANY(ARRAY(SELECT id FROM anteroom.works WHERE portal = $1 AND lane = '' AND NOT parked AND not_before <= $2::bigint AND lease <= $2
+		ORDER BY not_before, id LIMIT 8 FOR UPDATE SKIP LOCKED)) RETURNING id, rev, doc`)
+	var mine, theirs time.Duration
+	b.ResetTimer()
+	for range turns {
+		mine += together(b, connections, turn, func() error {
+			works, _, err := p.Claim(context.Background(), ticket.Claim{Owner: "o", Now: benchNow, Until: until, Limit: each})
+			if err == nil && len(works) == 0 {
+				err = errors.New("nothing was left to claim")
+			}
+			return err
+		})
+		theirs += together(b, connections, turn, func() error {
+			rows, err := bare.pool.Query(context.Background(), query, ids[1], benchNow.UnixMicro(), until.UnixMicro())
+			if err != nil {
+				return err
+			}
+			_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (ticket.Work, error) {
+				var id string
+				var rev int64
+				var doc []byte
+				if err := row.Scan(&id, &rev, &doc); err != nil {
+					return ticket.Work{}, err
+				}
+				w, err := driver.Decode[ticket.Work](doc)
+				return *w, err
+			})
+			return err
+		})
+	}
+	b.ReportMetric(theirs.Seconds()/mine.Seconds(), "ratio")
+	b.ReportMetric(float64(turns*turn)/mine.Seconds(), "claims/s")
+}

@@ -1,0 +1,228 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// two opens the same store twice, as two nodes do.
+func two(t *testing.T) (a, b *Backend) {
+	t.Helper()
+	name := schema(t)
+	a = open(t, cluster.URL(t), Schema(name))
+	b = open(t, cluster.URL(t), Schema(name))
+	t.Cleanup(func() {
+		require.NoError(t, a.Close())
+		require.NoError(t, b.Close())
+	})
+	return a, b
+}
+
+// reader follows a feed and returns the first cursor that it was not given in
+// its turn, 0 if there is none.
+type feedReader struct{ after int64 }
+
+func (r *feedReader) take(cursors []int64) (skipped int64) {
+	for _, c := range cursors {
+		if c != r.after+1 {
+			return r.after + 1
+		}
+		r.after = c
+	}
+	return 0
+}
+
+func TestAReaderSkipsNoEventOfSixteenWritersOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	a, b := two(t)
+	const writers, commits = 16, 12
+	var writing, reading sync.WaitGroup
+	stop := make(chan struct{})
+	readers := make([]feedReader, 4)
+	for i := range readers {
+		s := []*Backend{a, b}[i%2].Portal("main")
+		reading.Go(func() {
+			for {
+				last := false
+				select {
+				case <-stop:
+					last = true
+				default:
+				}
+				events, err := s.Events(context.Background(), ticket.EventFilter{After: readers[i].after}, 50)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var cursors []int64
+				for _, e := range events {
+					cursors = append(cursors, e.Cursor)
+				}
+				if skipped := readers[i].take(cursors); skipped != 0 {
+					t.Errorf("a reader was not given event %d", skipped)
+					return
+				}
+				if last && len(events) == 0 {
+					return
+				}
+			}
+		})
+	}
+	total := 0
+	for w := range writers {
+		s := []*Backend{a, b}[w%2].Portal("main")
+		total += commits * (1 + w%3)
+		writing.Go(func() {
+			for i := range commits {
+				c := &ticket.Changes{}
+				for e := range 1 + w%3 {
+					c.Events = append(c.Events, &ticket.Event{ID: fmt.Sprint(w, " ", i, " ", e)})
+				}
+				if err := s.Commit(context.Background(), c); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(stop)
+	reading.Wait()
+	for _, r := range readers {
+		require.EqualValues(t, total, r.after)
+	}
+}
+
+// What the test above looks for does happen where cursors are a plain serial.
+func TestAReaderSkipsEventsOfASerialColumn(t *testing.T) {
+	t.Parallel()
+	url := cluster.Database(t)
+	connect := func() *pgx.Conn {
+		c, err := pgx.Connect(t.Context(), url)
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close(context.Background()) })
+		return c
+	}
+	slow, quick := connect(), connect()
+	_, err := slow.Exec(t.Context(), "CREATE TABLE events (cursor bigserial)")
+	require.NoError(t, err)
+	tx, err := slow.Begin(t.Context())
+	require.NoError(t, err)
+	const insert, list = "INSERT INTO events DEFAULT VALUES", "SELECT cursor FROM events WHERE cursor > $1 ORDER BY cursor"
+	_, err = tx.Exec(t.Context(), insert)
+	require.NoError(t, err)
+	_, err = quick.Exec(t.Context(), insert)
+	require.NoError(t, err)
+	r := &feedReader{}
+	rows, err := quick.Query(t.Context(), list, r.after)
+	require.NoError(t, err)
+	cursors, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	require.NoError(t, err)
+	require.EqualValues(t, 1, r.take(cursors))
+	require.NoError(t, tx.Commit(t.Context()))
+}
+
+func TestACommitThatConflictsFailsAloneInItsTransaction(t *testing.T) {
+	t.Parallel()
+	rec := &recorder{}
+	b := setup(t, func(o *options) { o.tracer = rec })
+	s := b.Portal("main")
+	key := ticket.NewKey("taken")
+	claim := []ticket.KeyClaim{{Key: key, Ref: ticket.Ref{Kind: ticket.RefItem, ID: "first"}}}
+	require.NoError(t, s.Commit(t.Context(), &ticket.Changes{Claims: claim}))
+
+	// While somebody holds the portal's row, commits wait and gather.
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), b.sql.in("SELECT 1 FROM anteroom.portals FOR UPDATE"))
+	require.NoError(t, err)
+	const n = 20
+	changes := make([]*ticket.Changes, n)
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		changes[i] = &ticket.Changes{Contacts: []*ticket.Contact{{ID: ticket.ContactID(fmt.Sprint(i))}}, Events: []*ticket.Event{{ID: fmt.Sprint(i)}}}
+		if i == 11 {
+			changes[i].Claims = claim
+		}
+		if i == 13 {
+			changes[i].Counts = []ticket.Count{{Name: "n", Add: 2, Max: 1}}
+		}
+		wg.Go(func() { errs[i] = s.Commit(t.Context(), changes[i]) })
+	}
+	g := b.group("main", b.ids["main"])
+	require.Eventually(t, func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.queue) == n-1
+	}, time.Minute, time.Millisecond)
+	rec.mu.Lock()
+	rec.ran = nil
+	rec.mu.Unlock()
+	require.NoError(t, tx.Rollback(t.Context()))
+	wg.Wait()
+
+	var cursors []int64
+	for i, err := range errs {
+		switch i {
+		case 11:
+			var taken *ticket.TakenError
+			require.ErrorAs(t, err, &taken)
+			require.Equal(t, "first", taken.Ref.ID)
+		case 13:
+			require.ErrorIs(t, err, ticket.ErrLimit)
+		default:
+			require.NoError(t, err)
+			cursors = append(cursors, changes[i].Events[0].Cursor)
+		}
+	}
+	slices.Sort(cursors)
+	for i, c := range cursors {
+		require.EqualValues(t, i+1, c)
+	}
+	transactions := 0
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for _, r := range rec.ran {
+		if r.sql == b.sql.settings {
+			transactions++
+		}
+	}
+	require.LessOrEqual(t, transactions, 5, "commits that waited did not share transactions")
+}
+
+func TestWhatOneNodeWritesIsToldToTheOthers(t *testing.T) {
+	t.Parallel()
+	a, b := two(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	hints := make(chan ticket.Hint, 100)
+	var watching sync.WaitGroup
+	watching.Go(func() { a.Portal("main").(ticket.Watcher).Watch(ctx, func(h ticket.Hint) { hints <- h }) })
+	defer watching.Wait()
+	defer cancel()
+	next := func() ticket.Hint {
+		select {
+		case h := <-hints:
+			return h
+		case <-time.After(time.Minute):
+			t.Fatal("nothing was told")
+			return ticket.Hint{}
+		}
+	}
+	require.Equal(t, ticket.Hint{All: true}, next(), "what was missed before it listened")
+	require.NoError(t, a.Portal("main").Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "own"}}}))
+	require.NoError(t, b.Portal("other").Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "other"}}}))
+	c := intake(1)
+	c.Works[0].Lane = "lane"
+	c.Records = []*ticket.Record{{Kind: "k", ID: "1", Doc: []byte("x")}}
+	require.NoError(t, b.Portal("main").Commit(t.Context(), c))
+	require.Equal(t, ticket.Hint{Events: true, Lanes: []string{"lane"}, Kinds: []ticket.RecordKind{"k"}}, next())
+}
