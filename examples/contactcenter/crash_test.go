@@ -92,7 +92,24 @@ func TestNothingIsLostOrDoubledWhereverTheProgramIsKilled(t *testing.T) {
 	busy.Go(func() { feed.run(work) })
 
 	rnd := rand.New(rand.NewPCG(seed, 5000))
-	for range rounds {
+	points, passed := roundsOfPoints(rounds), map[crashPoint]int{}
+	s.kill(true)
+	for _, p := range points {
+		after := 0
+		if !p.Large {
+			after = rnd.IntN(4)
+		}
+		if s.dieAt(p, after) {
+			passed[p]++
+		}
+	}
+	s.launch()
+	s.awaitReady()
+	for _, p := range points {
+		require.Positive(t, passed[p], "the program never came to: %s", p)
+	}
+	t.Logf("died at named points: %v", passed)
+	for range rounds - len(points)*min(1, *crashRounds) {
 		if rnd.IntN(6) == 0 { // it dies while it starts
 			s.kill(rnd.IntN(2) == 0)
 			s.launch()
@@ -120,6 +137,24 @@ func TestNothingIsLostOrDoubledWhereverTheProgramIsKilled(t *testing.T) {
 	s.customersAnswer(senders)
 	s.drain()
 	checkSite(s, senders, agents, feed)
+}
+
+// roundsOfPoints returns the points of the rounds in which the program dies at a
+// named one: each once, and in the long form half of all rounds.
+func roundsOfPoints(rounds int) (all []crashPoint) {
+	named := crashPoints()
+	if *crashRounds == 0 {
+		for i, p := range named {
+			if i%crashShare == 0 {
+				all = append(all, p)
+			}
+		}
+		return all
+	}
+	for i := range rounds / 2 {
+		all = append(all, named[i%len(named)])
+	}
+	return all
 }
 
 func linger(ctx context.Context, d time.Duration) {
@@ -195,8 +230,17 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // launch starts the program and does not wait.
 func (s *site) launch() {
 	s.t.Helper()
-	cmd := exec.Command(s.path, "-data", s.data, "-http", "127.0.0.1:0", "-smtp", "127.0.0.1:0", "-relay", s.relay.Addr(), "-undo", "0s")
-	cmd.Env = []string{"HOME=" + s.home, "ANTEROOM_TOKEN=" + testToken}
+	s.start(s.path, s.args())
+}
+
+func (s *site) args() []string {
+	return []string{"-data", s.data, "-http", "127.0.0.1:0", "-smtp", "127.0.0.1:0", "-relay", s.relay.Addr(), "-undo", "0s"}
+}
+
+func (s *site) start(path string, args []string, env ...string) {
+	s.t.Helper()
+	cmd := exec.Command(path, args...)
+	cmd.Env = append([]string{"HOME=" + s.home, "ANTEROOM_TOKEN=" + testToken}, env...)
 	cmd.Stderr = s.logs
 	out, err := cmd.StdoutPipe()
 	require.NoError(s.t, err)
@@ -242,12 +286,8 @@ func (s *site) kill(long bool) {
 	s.t.Helper()
 	s.mu.Lock()
 	cmd := s.cmd
-	if s.http != "" {
-		s.http, s.smtp, s.changed = "", "", make(chan struct{})
-	}
-	s.cmd = nil
-	s.kills++
 	s.mu.Unlock()
+	s.died()
 	require.NoError(s.t, cmd.Process.Signal(syscall.SIGKILL), "it had not ended by itself")
 	require.Error(s.t, cmd.Wait())
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -255,6 +295,17 @@ func (s *site) kill(long bool) {
 	if long {
 		s.age()
 	}
+}
+
+// died notes that the program serves no more.
+func (s *site) died() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != "" {
+		s.http, s.smtp, s.changed = "", "", make(chan struct{})
+	}
+	s.cmd = nil
+	s.kills++
 }
 
 func (s *site) open(mode string) *sql.DB {

@@ -86,6 +86,9 @@ func (h *host) open(ctx context.Context) error {
 	if opts.relay != "" {
 		cfg.System = account.NewRelay(opts.relay, account.RelayOptions{Domain: opts.domain})
 	}
+	if opts.engine != nil {
+		opts.engine(&cfg)
+	}
 	h.desk, err = ticket.New(cfg)
 	if errors.Is(err, ticket.ErrWrongKey) {
 		return errors.New("the key (ANTEROOM_KEY, or the file in -data) is not the one that sealed this store's secrets")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/anteroom/anteroom/ticket"
 )
 
 // options is what the command line and the environment say.
@@ -25,6 +27,8 @@ type options struct {
 	demoPace           float64 // how long things take in the demo; 1 is for people
 
 	passwordRounds int // of hashing; fewer in tests
+
+	engine func(*ticket.Config) // changes the engine's configuration, in tests
 
 	token, key string // from the environment; empty means made in data
 	publicURL  string

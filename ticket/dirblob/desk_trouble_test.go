@@ -54,7 +54,7 @@ func TestOnAFailingDiskTheDeskAcknowledgesNothingItHasNot(t *testing.T) {
 					return nil // and all after it fail, as on a full disk
 				}
 				failed[strings.SplitN(op.Path, string(filepath.Separator), 2)[0]]++
-				return []powervfs.Code{8, 10, 13}[n%3] // read-only, I/O error, full
+				return []powervfs.CodeError{8, 10, 13}[n%3] // read-only, I/O error, full
 			})
 			err := desk.Accept(t.Context(), powerMail(ch.ID, n))
 			d.Fault(nil)

@@ -47,10 +47,10 @@ type file struct {
 	wal    bool
 }
 
-// Code is an error for a fault that SQLite is to see: SQLITE_FULL and the like.
-type Code int32
+// CodeError is an error for a fault that SQLite is to see: SQLITE_FULL and the like.
+type CodeError int32
 
-func (c Code) Error() string { return fmt.Sprintf("sqlite code %d", int32(c)) }
+func (c CodeError) Error() string { return fmt.Sprintf("sqlite code %d", int32(c)) }
 
 // header is how much of a sqlite3_file is ours; the rest is that of the VFS below.
 const header = 16
@@ -59,7 +59,7 @@ const header = 16
 func Install(d *powerloss.Disk) (*VFS, error) {
 	v := &VFS{disk: d, tls: libc.NewTLS(), open: map[uintptr]*file{}}
 	if rc := sqlite.Xsqlite3_initialize(v.tls); rc != sqlite.SQLITE_OK {
-		return nil, fmt.Errorf("powervfs: initialize: %w", Code(rc))
+		return nil, fmt.Errorf("powervfs: initialize: %w", CodeError(rc))
 	}
 	v.under = sqlite.Xsqlite3_vfs_find(v.tls, 0)
 	size := unsafe.Sizeof(sqlite.Tsqlite3_vfs{})
@@ -78,7 +78,7 @@ func Install(d *powerloss.Disk) (*VFS, error) {
 	v.set(&vfs.FxDelete, v.xDelete)
 	v.methods(at[sqlite.Tsqlite3_io_methods](v.io))
 	if rc := sqlite.Xsqlite3_vfs_register(v.tls, v.self, 1); rc != sqlite.SQLITE_OK {
-		return nil, fmt.Errorf("powervfs: register: %w", Code(rc))
+		return nil, fmt.Errorf("powervfs: register: %w", CodeError(rc))
 	}
 	installed.Store(v.self, v)
 	return v, nil
@@ -88,28 +88,28 @@ func Install(d *powerloss.Disk) (*VFS, error) {
 func (v *VFS) Close() error {
 	defer v.tls.Close()
 	if rc := sqlite.Xsqlite3_vfs_unregister(v.tls, v.self); rc != sqlite.SQLITE_OK {
-		return fmt.Errorf("powervfs: unregister: %w", Code(rc))
+		return fmt.Errorf("powervfs: unregister: %w", CodeError(rc))
 	}
 	return nil
 }
 
 // at returns what is at an address of C memory.
-func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
+func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) } //nolint:gosec // C memory
 
 // bytes returns n bytes of C memory.
-func bytes(p uintptr, n int32) []byte { return unsafe.Slice(at[byte](p), n) }
+func bytes(p uintptr, n int32) []byte { return unsafe.Slice(at[byte](p), n) } //nolint:gosec // C memory
 
 // fn returns the Go function that a C function pointer stands for.
 func fn[F any](p uintptr) F {
 	holder := &struct{ p uintptr }{p}
-	return *(*F)(unsafe.Pointer(holder))
+	return *(*F)(unsafe.Pointer(holder)) //nolint:gosec // how the driver calls, too
 }
 
 // set makes a C function pointer stand for a Go function.
 func (v *VFS) set(slot *uintptr, f any) {
 	v.keep = append(v.keep, f)
 	// The second word of an interface that holds a function is the function.
-	*slot = (*[2]uintptr)(unsafe.Pointer(&f))[1]
+	*slot = (*[2]uintptr)(unsafe.Pointer(&f))[1] //nolint:gosec // how the driver sets them, too
 }
 
 func (v *VFS) recorded(pFile uintptr) *file {
@@ -123,7 +123,7 @@ func code(err error, otherwise int32) int32 {
 	if err == nil {
 		return sqlite.SQLITE_OK
 	}
-	if c, ok := errors.AsType[Code](err); ok {
+	if c, ok := errors.AsType[CodeError](err); ok {
 		return int32(c)
 	}
 	return otherwise
@@ -134,7 +134,7 @@ func failed(rc int32) error {
 	if rc == sqlite.SQLITE_OK {
 		return nil
 	}
-	return Code(rc)
+	return CodeError(rc)
 }
 
 type (
