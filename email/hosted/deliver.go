@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -34,21 +35,19 @@ func newDelivery(s *session, tx *transaction) *delivery {
 			used: &server.spooled, strict: server.RefuseBareNewlines,
 		},
 	}
-	if k := d.keeper(); k != nil {
-		d.spool.keep = func() (channel.KeptBody, error) { return k.KeepBody(s.run.work) }
-	}
+	d.spool.keep = d.keep
 	return d
 }
 
-// keeper returns the first sink that can keep the message while it arrives, or
-// nil. The others read it there.
-func (d *delivery) keeper() channel.BodyKeeper {
+// keep has the first sink that can keep the message while it arrives. The others
+// read it there.
+func (d *delivery) keep() (channel.KeptBody, error) {
 	for _, r := range d.tx.rcpts {
 		if k, ok := d.session.run.server.sinkOf(r.target).(channel.BodyKeeper); ok {
-			return k
+			return k.KeepBody(d.session.run.work)
 		}
 	}
-	return nil
+	return nil, errors.ErrUnsupported
 }
 
 // close gives the spool back. No sink may read the message any more.

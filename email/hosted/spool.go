@@ -27,7 +27,7 @@ type spool struct {
 	limits *Limits
 	used   *atomic.Int64 // over all messages
 	strict bool          // refuse bare CR and LF
-	// keep begins to keep a large message; nil if the sink cannot.
+	// keep begins to keep a large message, or returns errors.ErrUnsupported.
 	keep func() (channel.KeptBody, error)
 
 	memory   bytes.Buffer
@@ -116,15 +116,13 @@ func (sp *spool) put(p []byte) error {
 
 // open begins the place of a large message.
 func (sp *spool) open() error {
-	if sp.keep != nil {
-		kept, err := sp.keep()
-		if err == nil {
-			sp.kept = kept
-			return nil
-		}
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return fmt.Errorf("%w: %w", errSpool, err)
-		}
+	kept, err := sp.keep()
+	if err == nil {
+		sp.kept = kept
+		return nil
+	}
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("%w: %w", errSpool, err)
 	}
 	dir := sp.dir
 	if dir == "" {
