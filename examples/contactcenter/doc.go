@@ -9,6 +9,13 @@
 // addresses and the API token. Logs go to standard error. SIGINT and SIGTERM
 // drain and end it. With -h it lists its flags.
 //
+// # Several processes
+//
+// With -store postgres://user@host/database any number of processes share one
+// database: any of them takes mail and requests, and goes on when others end.
+// The password is best given as PGPASSWORD or in a .pgpass file. All need the same
+// -blobs folder, and the same ANTEROOM_KEY and ANTEROOM_TOKEN.
+//
 // # First steps
 //
 // Nobody can sign in and nobody gets tickets before there are agents. Make them

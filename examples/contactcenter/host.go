@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func (h *host) open(ctx context.Context) error {
 			return err
 		}
 	}
-	backend, blobs, err := openStore(opts)
+	backend, blobs, err := openStore(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -79,6 +80,11 @@ func (h *host) open(ctx context.Context) error {
 		Store: h.store, Blobs: blobs, Key: key, Portal: opts.portal, Log: log, Undo: opts.undo,
 		Connectors: []channel.Connector{h.mx, account.Connector{}},
 		Timing:     ticket.Timing{Drain: drainTime},
+	}
+	if scheme, _, _ := strings.Cut(opts.store, ":"); isPostgres(scheme) {
+		// What other processes change is told by notifications; this is for when
+		// those do not come through.
+		cfg.Timing.Refresh = time.Second
 	}
 	if opts.undo == 0 {
 		cfg.Undo = -1 // none; 0 would be the default

@@ -43,7 +43,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	o := options{demoPace: 1, passwordRounds: passwordRounds, token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL")}
 	fs := flag.NewFlagSet("contactcenter", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory: (default sqlite:anteroom.db in -data)")
+	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE (default sqlite:anteroom.db in -data)")
 	fs.StringVar(&o.data, "data", "anteroom-data", "`folder` for database, blobs and keys")
 	fs.StringVar(&o.blobs, "blobs", "", "`where` large bodies go: file://DIR (default a folder in -data)")
 	fs.StringVar(&o.portal, "portal", "main", "the portal's `name`, the key of everything it stores")
@@ -74,11 +74,14 @@ func (o *options) check() error {
 	scheme, _, ok := strings.Cut(o.store, ":")
 	switch {
 	case !ok:
-		return fmt.Errorf("-store %q is neither sqlite:PATH nor memory: by name", o.store)
-	case scheme == "postgres" || scheme == "postgresql":
-		return fmt.Errorf("-store: %w", notAvailableError{"PostgreSQL"})
+		return fmt.Errorf("-store %q is none of sqlite:PATH, memory: and postgres://USER@HOST/DATABASE", o.store)
+	case isPostgres(scheme):
+		if o.blobs == "" {
+			return fmt.Errorf("-store %s: also name a folder with -blobs, the same for all processes that share the database", scheme)
+		}
 	case scheme != "sqlite" && scheme != "memory":
-		return fmt.Errorf("-store %q is neither sqlite:PATH nor memory: by name", o.store)
+		// The rest may hold a password.
+		return fmt.Errorf("-store %s: is none of sqlite:PATH, memory: and postgres://USER@HOST/DATABASE", scheme)
 	}
 	switch scheme, _, _ := strings.Cut(o.blobs, "://"); scheme {
 	case "", "file":

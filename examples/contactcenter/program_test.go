@@ -51,7 +51,7 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := cluster.Main(m)
 	if path, err := program(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
@@ -161,7 +161,7 @@ func TestAWrongKeyIsRefusedAtStart(t *testing.T) {
 func TestBadFlagsAreRefusedAtStart(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"not available yet":    {"-store", "postgres://x"},
+		"with -blobs":          {"-store", "postgres://x"},
 		"s3:// is not avail":   {"-blobs", "s3://bucket"},
 		"-blobs":               {"-blobs", "ftp://x"},
 		"-store":               {"-store", "mysql:x"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -8,11 +9,12 @@ import (
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/dirblob"
 	"github.com/anteroom/anteroom/ticket/memstore"
+	"github.com/anteroom/anteroom/ticket/pgstore"
 	"github.com/anteroom/anteroom/ticket/sqlitestore"
 )
 
 // openStore opens the database and the place for large bodies.
-func openStore(o options) (ticket.Backend, ticket.Blobs, error) {
+func openStore(ctx context.Context, o options) (ticket.Backend, ticket.Blobs, error) {
 	scheme, path, _ := strings.Cut(o.store, ":")
 	if scheme == "memory" {
 		blobs, err := openBlobs(o, memstore.NewBlobs())
@@ -21,6 +23,13 @@ func openStore(o options) (ticket.Backend, ticket.Blobs, error) {
 	blobs, err := openBlobs(o, nil)
 	if err != nil {
 		return nil, nil, err
+	}
+	if isPostgres(scheme) {
+		backend, err := pgstore.Open(ctx, o.store)
+		if err != nil {
+			return nil, nil, fmt.Errorf("-store: %w", err)
+		}
+		return backend, blobs, nil
 	}
 	path = strings.TrimPrefix(path, "//") // as in a URL
 	if path == "" {
@@ -32,6 +41,8 @@ func openStore(o options) (ticket.Backend, ticket.Blobs, error) {
 	}
 	return backend, blobs, nil
 }
+
+func isPostgres(scheme string) bool { return scheme == "postgres" || scheme == "postgresql" }
 
 // openBlobs opens what -blobs names; otherwise it is otherwise, or a folder of
 // the data.
