@@ -18,6 +18,8 @@ type attempt struct {
 	msg   *Message
 	began time.Time
 
+	// turn is held by the one commit under way; mu guards what follows.
+	turn chan struct{}
 	mu   sync.Mutex
 	work Work
 	lost bool // another worker may have taken over
@@ -25,6 +27,10 @@ type attempt struct {
 	// was at its bound then.
 	caps []capRule
 	full bool
+}
+
+func (d *Desk) newAttempt(w *Work) *attempt {
+	return &attempt{desk: d, work: *w, began: d.now(), turn: make(chan struct{}, 1)}
 }
 
 func (a *attempt) isHanded() bool {
@@ -128,16 +134,25 @@ func (a *attempt) counts(add int64) []Count {
 
 // putWork commits a change of the work, if the lease is still ours.
 func (a *attempt) putWork(ctx context.Context, change func(*Work), counts ...Count) error {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.lost {
+	lost, next := a.lost, a.work
+	a.mu.Unlock()
+	if lost {
 		return fmt.Errorf("ticket: lease lost: %w", ErrConflict)
 	}
-	next := a.work
 	change(&next)
 	next.LeaseUntil = a.desk.now().Add(a.desk.cfg.Timing.Lease)
 	c := &Changes{At: a.desk.now(), Works: []*Work{&next}, Counts: counts}
-	if err := a.desk.store.Commit(ctx, c); err != nil {
+	err := a.desk.store.Commit(ctx, c)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
 		a.lost = a.lost || errors.Is(err, ErrConflict)
 		a.full = a.full || errors.Is(err, ErrLimit)
 		return fmt.Errorf("ticket: keep work: %w", err)

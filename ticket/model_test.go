@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -36,7 +37,7 @@ func (s step) String() string { return fmt.Sprintf("%s/%d/%s/%d", s.Do, s.Node, 
 // in front more often.
 var moves = []string{
 	"sleep", "die", "cancel", "cut soon", "start", "crash", "sleep", "cancel", "cut soon", "now", "edit", "later", "heal", "resolve", "delete",
-	"cut", "unsure", "bounce",
+	"hold", "slow cancel", "release", "hold", "slow edit", "cut", "unsure", "bounce",
 }
 
 // polled is when all nodes have seen what is due after the undo window.
@@ -110,12 +111,16 @@ type life struct {
 	net   *channeltest.Network
 	back  *memstore.Backend
 	admin *ticket.Desk // never runs and is never cut off
+	slow  *ticket.Desk // its verbs can be held between reading and writing
+	held  link         // of slow
+	late  chan error   // the answer of a verb that is held; nil if none is
 	nodes [2]*node
 	id    ticket.MessageID
 
 	copiesAllowed int
 	cancelled     bool // a verb said so
 	atCancel      int  // copies then
+	atResend      int  // copies when a person had it sent again, or 0
 	byPerson      bool // a person settled it, rightly or not
 	deleted       bool // its content is gone
 }
@@ -150,6 +155,7 @@ func (n *node) crash() {
 		return
 	}
 	n.link.cut.Store(true)
+	n.link.release()
 	n.stop()
 	n.link.heal()
 }
@@ -161,6 +167,11 @@ func playMessage(ctx context.Context, faults []int, script []step) (err error) {
 	if l.admin, err = ticket.New(cfg); err != nil {
 		return err
 	}
+	slow := cfg
+	slow.Store = &severed{Store: cfg.Store, link: &l.held}
+	if l.slow, err = ticket.New(slow); err != nil {
+		return err
+	}
 	for i := range l.nodes {
 		n := &node{cfg: cfg}
 		n.cfg.Node = fmt.Sprint("node", i)
@@ -168,6 +179,7 @@ func playMessage(ctx context.Context, faults []int, script []step) (err error) {
 		l.nodes[i] = n
 	}
 	defer func() {
+		_ = l.answer()
 		for _, n := range l.nodes {
 			n.crash()
 		}
@@ -183,6 +195,9 @@ func playMessage(ctx context.Context, faults []int, script []step) (err error) {
 		if err := l.check(); err != nil {
 			return fmt.Errorf("after step %d, %s: %w", i, s, err)
 		}
+	}
+	if err := l.answer(); err != nil {
+		return err
 	}
 	for _, n := range l.nodes {
 		n.link.heal()
@@ -276,9 +291,26 @@ func (l *life) do(s step) error {
 		_, err := l.admin.Resolve(l.ctx, by, l.id, as)
 		if err == nil && as == ticket.AsResend {
 			l.copiesAllowed++
+			l.atResend = len(l.net.Sent(box))
 		}
 		l.byPerson = l.byPerson || err == nil
 		return fits(err)
+	case "hold":
+		n.link.hold(1 + s.Pick)
+	case "release":
+		n.link.release()
+		return l.answer()
+	case "slow cancel":
+		return l.slowly(2, func() error { return l.cancelBy(l.slow) })
+	case "slow edit":
+		return l.slowly(2, func() error {
+			_, err := l.slow.SendNow(l.ctx, by, l.id)
+			var bad *channel.FieldError
+			if l.deleted && errors.As(err, &bad) {
+				return nil
+			}
+			return fits(err)
+		})
 	case "crash":
 		n.crash()
 	case "start":
@@ -301,8 +333,32 @@ func (l *life) do(s step) error {
 	return nil
 }
 
-func (l *life) cancel() error {
-	res, err := l.admin.Cancel(l.ctx, ticket.Agent("an"), l.id)
+// slowly begins a verb that is held before its nth operation; answer ends it.
+func (l *life) slowly(n int, verb func() error) error {
+	if err := l.answer(); err != nil {
+		return err
+	}
+	l.held.hold(n)
+	l.late = make(chan error, 1)
+	go func() { l.late <- verb() }()
+	return nil
+}
+
+// answer lets go the verb that is held, and waits for it.
+func (l *life) answer() error {
+	if l.late == nil {
+		return nil
+	}
+	l.held.release()
+	err := <-l.late
+	l.late = nil
+	return err
+}
+
+func (l *life) cancel() error { return l.cancelBy(l.admin) }
+
+func (l *life) cancelBy(d *ticket.Desk) error {
+	res, err := d.Cancel(l.ctx, ticket.Agent("an"), l.id)
 	if err != nil {
 		return err
 	}
@@ -314,6 +370,9 @@ func (l *life) cancel() error {
 	}
 	if res.Cancelled && !l.cancelled {
 		l.cancelled, l.atCancel = true, len(l.net.Sent(box))
+		if l.atCancel > l.atResend {
+			return errors.New("it was cancelled, though it had arrived")
+		}
 	}
 	return nil
 }
@@ -466,14 +525,55 @@ var errSevered = errors.New("cut off from the store")
 type link struct {
 	cut  atomic.Bool
 	left atomic.Int64 // operations until it is cut; 0 means never
+
+	mu    sync.Mutex
+	until int           // operations until one is held; 0 means never
+	gate  chan struct{} // closed to let go what is held
+}
+
+// hold has the node stand still before its nth operation from now, or between
+// the operation and its answer, while others go on.
+func (l *link) hold(n int) {
+	l.release()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until, l.gate = n, make(chan struct{})
+}
+
+func (l *link) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = 0
+	if l.gate != nil {
+		close(l.gate)
+		l.gate = nil
+	}
+}
+
+func (l *link) stand(ctx context.Context) {
+	l.mu.Lock()
+	gate := l.gate
+	if l.until--; l.until != 0 {
+		gate = nil
+	}
+	l.mu.Unlock()
+	if gate == nil {
+		return
+	}
+	select {
+	case <-gate:
+	case <-ctx.Done():
+	}
 }
 
 func (l *link) heal() {
+	l.release()
 	l.left.Store(0)
 	l.cut.Store(false)
 }
 
-func (l *link) check() error {
+func (l *link) check(ctx context.Context) error {
+	l.stand(ctx)
 	if l.left.Load() > 0 && l.left.Add(-1) == 0 {
 		l.cut.Store(true)
 	}
@@ -490,7 +590,7 @@ type severed struct {
 }
 
 func (s *severed) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error) {
-	if err := s.check(); err != nil {
+	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
 	return s.Store.Snapshot(ctx, w)
@@ -498,24 +598,24 @@ func (s *severed) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot
 
 // Commit may be cut off before, or after, so that nobody hears of it.
 func (s *severed) Commit(ctx context.Context, c *ticket.Changes) error {
-	if err := s.check(); err != nil {
+	if err := s.check(ctx); err != nil {
 		return err
 	}
 	if err := s.Store.Commit(ctx, c); err != nil {
 		return err
 	}
-	return s.check()
+	return s.check(ctx)
 }
 
 func (s *severed) Claim(ctx context.Context, c ticket.Claim) ([]*ticket.Work, time.Time, error) {
-	if err := s.check(); err != nil {
+	if err := s.check(ctx); err != nil {
 		return nil, time.Time{}, err
 	}
 	return s.Store.Claim(ctx, c)
 }
 
 func (s *severed) Lease(ctx context.Context, name, owner string, now, until time.Time) (bool, error) {
-	if err := s.check(); err != nil {
+	if err := s.check(ctx); err != nil {
 		return false, err
 	}
 	return s.Store.Lease(ctx, name, owner, now, until)

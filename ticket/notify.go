@@ -40,7 +40,8 @@ func (d *Desk) notify(ctx context.Context, w *Work) error {
 	if !ok || agent.Email == "" || at.Assignee != w.Agent {
 		return finish("") // it went elsewhere meanwhile
 	}
-	a := &attempt{desk: d, work: *w, began: d.now(), caps: d.cfg.Caps.notices(agent, w.Channel, customerOf(snap, w), d.now())}
+	a := d.newAttempt(w)
+	a.caps = d.cfg.Caps.notices(agent, w.Channel, customerOf(snap, w), a.began)
 	counted, err := d.store.Snapshot(ctx, Want{Counters: names(a.caps), Now: d.now()})
 	if err != nil {
 		return fmt.Errorf("ticket: read caps: %w", err)

@@ -24,7 +24,7 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 	if err != nil {
 		return err
 	}
-	a := &attempt{desk: d, work: *w, began: d.now()}
+	a := d.newAttempt(w)
 	if err := a.begin(ctx); err != nil || a.msg == nil {
 		return err
 	}
