@@ -280,3 +280,27 @@ func TestALongLookAtAQueueIsMadeByOneNode(t *testing.T) {
 		require.EqualValues(t, 1, most.Load(), "looks at once")
 	})
 }
+
+// a host's policies send work around in a circle.
+func TestPoliciesThatSendWorkInACircleComeToRest(t *testing.T) {
+	inOffice(t, func(c *ticket.Config) {
+		c.Policies = map[string]routing.Policy{"host": routing.PolicyFunc(func(s routing.Snapshot) routing.Decision {
+			return routing.Decision{Queue: map[routing.QueueID]routing.QueueID{"one": "two", "two": "one"}[s.Queue.ID]}
+		})}
+	}, func(o *office) {
+		for _, q := range []routing.QueueID{"one", "two"} {
+			require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: q, Agents: []routing.AgentID{"an"}, Policy: "host"}))
+		}
+		var commits atomic.Int64
+		o.back.Fail(func(op string) error {
+			if op == "commit" && commits.Add(1) > 2000 {
+				return fmt.Errorf("enough")
+			}
+			return nil
+		})
+		o.mailbox(box, ticket.Settings{Queue: "one"})
+		o.write(box, "a@c.example", "Hi", "x")
+		time.Sleep(10 * time.Minute)
+		require.Less(t, commits.Load(), int64(1000), "commits in ten minutes")
+	})
+}

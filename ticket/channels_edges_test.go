@@ -218,6 +218,7 @@ type scriptedChannel struct {
 }
 
 func (c *scriptedChannel) Info() channel.Info { return c.info }
+
 func (c *scriptedChannel) Receive(ctx context.Context, sink channel.Sink) error {
 	if c.receive == nil {
 		<-ctx.Done()
@@ -236,4 +237,28 @@ func (c *scriptedChannel) Find(ctx context.Context, out *channel.Outbound) (chan
 
 func scriptedInfo(acct channel.Account) channel.Info {
 	return channel.Info{ID: acct.ID, Kind: acct.Kind, Name: acct.Name, Address: acct.Name, Scheme: "mailto", Mail: true, CanReceive: true, CanSend: true, CanStart: true}
+}
+
+// Update(name) writes back the settings that it read before it opened.
+func TestAChangeOfNameDoesNotUndoAChangeOfSettings(t *testing.T) {
+	var during func()
+	var once sync.Once
+	conn := &customConnector{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
+		if during != nil {
+			once.Do(during)
+		}
+		return &customChannel{info: customInfo(acct)}, nil
+	}}
+	inOffice(t, func(c *ticket.Config) { c.Connectors = []channel.Connector{conn} }, func(o *office) {
+		ch, err := o.desk.Connect(o.ctx, customConfig{"a@portal.example"}, ticket.Settings{})
+		require.NoError(t, err)
+		during = func() {
+			_, err := o.desk.Update(o.ctx, ch.ID, ticket.ChannelPatch{Settings: &ticket.Settings{Inactive: true}})
+			require.NoError(t, err)
+		}
+		name := "New name"
+		got, err := o.desk.Update(o.ctx, ch.ID, ticket.ChannelPatch{Name: &name})
+		require.NoError(t, err)
+		require.True(t, got.Settings.Inactive, "it was switched off meanwhile")
+	})
 }

@@ -2,13 +2,9 @@ package ticket_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -58,52 +54,6 @@ func TestAPlainShutdownDoesNotMakeUncertainWhatCanBeLookedFor(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		got := o.message(m.ID)
 		require.Equal(t, ticket.StateSent, got.State, got.StateDetail)
-	})
-}
-
-// B10.
-func TestALongOutageAndOneStoreHiccupDoNotParkASend(t *testing.T) {
-	inOffice(t, nil, func(o *office) {
-		tk := ticketIn(o)
-		for range 24 {
-			o.net.Fail(box, channeltest.Fault{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Reason: "down"}})
-		}
-		m := o.reply(tk.ID, "Answer")
-		for o.message(m.ID).Attempts < 22 {
-			time.Sleep(time.Minute)
-		}
-		var claimed, failed atomic.Bool
-		o.back.Fail(func(op string) error {
-			if op == "claimed" {
-				claimed.Store(true)
-			}
-			if op == "snapshot" && claimed.Load() && !failed.Swap(true) {
-				return errors.New("hiccup")
-			}
-			return nil
-		})
-		time.Sleep(3 * time.Hour)
-		require.True(t, failed.Load())
-		o.back.Fail(nil)
-		time.Sleep(20 * time.Hour)
-		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
-	})
-}
-
-// B11.
-func TestAMessageWhoseFileIsGoneDoesNotStaySendingForEver(t *testing.T) {
-	blobs := &countingBlobs{data: map[ticket.BodyID][]byte{}}
-	inOffice(t, func(c *ticket.Config) { c.Blobs, c.Limits.InlineBody = blobs, 10 }, func(o *office) {
-		tk := ticketIn(o)
-		m, err := o.desk.Reply(o.ctx, tk.ID, ticket.Draft{By: "an", Text: "x", Attachments: []channel.Attachment{
-			{Name: "a.bin", Body: channel.Bytes(strings.Repeat("x", 100))}}})
-		require.NoError(t, err)
-		o.stop()
-		o.cfg.Blobs = nil
-		o.open()
-		time.Sleep(10 * 24 * time.Hour)
-		got := o.message(m.ID)
-		require.Equal(t, ticket.StateFailed, got.State, "after %d attempts in ten days", got.Attempts)
 	})
 }
 
@@ -213,73 +163,6 @@ func TestWhatWasHeldIsTriedForAsLongAsTheRest(t *testing.T) {
 	})
 }
 
-// the node that handed a message over is cut off from the store, and goes
-// on sending when its lease has lapsed.
-func TestANodeThatIsCutOffStopsSendingBeforeItsLeaseLapses(t *testing.T) {
-	var mu sync.Mutex
-	arrived := 0
-	var gate chan struct{} // of the bubble
-	open := func(slow bool) *scripted {
-		return &scripted{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
-			return &scriptedChannel{
-				info: scriptedInfo(acct),
-				send: func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
-					if err := out.Handed(ctx); err != nil {
-						return channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Err: err}
-					}
-					if slow {
-						select {
-						case <-gate:
-						case <-ctx.Done():
-							return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Err: ctx.Err()}
-						}
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					arrived++
-					return channel.Receipt{}, nil
-				},
-				find: func(context.Context, *channel.Outbound) (channel.Receipt, channel.Found, error) {
-					mu.Lock()
-					defer mu.Unlock()
-					if arrived > 0 {
-						return channel.Receipt{}, channel.FoundYes, nil
-					}
-					return channel.Receipt{}, channel.FoundNo, nil
-				},
-			}, nil
-		}}
-	}
-	var cut atomic.Bool
-	inOffice(t, func(c *ticket.Config) {
-		c.Connectors, c.Timing.Poll = []channel.Connector{open(true)}, time.Second
-		c.Store = &cuttable{Store: c.Store, cut: &cut}
-	}, func(o *office) {
-		gate = make(chan struct{})
-		ch, err := o.desk.Connect(o.ctx, scriptedConfig{"a@portal.example"}, ticket.Settings{})
-		require.NoError(t, err)
-		synctest.Wait()
-		_, err = o.desk.Start(o.ctx, ticket.Opening{Channel: ch.ID, By: "an", To: []channel.Party{{Address: "a@c.example"}}, Subject: "Hi", Text: "x", Send: true})
-		require.NoError(t, err)
-		time.Sleep(12 * time.Second) // it is handed over, and slow
-		cut.Store(true)
-		cfg := o.cfg
-		cfg.Store, cfg.Connectors = o.back.Portal("main"), []channel.Connector{open(false)}
-		other, err := ticket.New(cfg)
-		require.NoError(t, err)
-		ctx, cancel := context.WithCancel(o.ctx)
-		done := make(chan error, 1)
-		go func() { done <- other.Run(ctx) }()
-		time.Sleep(5 * time.Minute)
-		close(gate)
-		time.Sleep(time.Minute)
-		cut.Store(false)
-		cancel()
-		require.NoError(t, <-done)
-		require.Equal(t, 1, arrived, "copies")
-	})
-}
-
 // B43.
 func TestAnAnswerToAMailFromOurselvesDoesNotGoToOurselves(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
@@ -310,76 +193,62 @@ func TestAMessageIsCreatedOnceInTheFeed(t *testing.T) {
 	})
 }
 
-// cuttable is a store that one node can be cut off from.
-type cuttable struct {
-	ticket.Store
-	cut *atomic.Bool
-}
-
-func (s *cuttable) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error) {
-	if s.cut.Load() {
-		return nil, errors.New("cut off")
-	}
-	return s.Store.Snapshot(ctx, w)
-}
-
-func (s *cuttable) Commit(ctx context.Context, c *ticket.Changes) error {
-	if s.cut.Load() {
-		return errors.New("cut off")
-	}
-	return s.Store.Commit(ctx, c)
-}
-
-func (s *cuttable) Claim(ctx context.Context, c ticket.Claim) ([]*ticket.Work, time.Time, error) {
-	if s.cut.Load() {
-		return nil, time.Time{}, errors.New("cut off")
-	}
-	return s.Store.Claim(ctx, c)
-}
-
-// Time in which its channel was off is no time of trying, however often it had
-// been tried before.
-func TestWhatWasTriedOftenBeforeItWasHeldIsNotGivenUpAtOnce(t *testing.T) {
-	inOffice(t, nil, func(o *office) {
+// an answer that is refused leaves its files.
+func TestARefusedAnswerLeavesNoBlobs(t *testing.T) {
+	blobs := &countingBlobs{data: map[ticket.BodyID][]byte{}}
+	inOffice(t, func(c *ticket.Config) { c.Blobs, c.Limits.InlineBody = blobs, 10 }, func(o *office) {
+		file := []channel.Attachment{{Name: "a.bin", Body: channel.Bytes(strings.Repeat("x", 100))}}
 		tk := ticketIn(o)
-		list, err := o.desk.Channels(o.ctx)
-		require.NoError(t, err)
-		refuse := func(n int) {
-			for range n {
-				o.net.Fail(box, channeltest.Fault{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Reason: "451 greylisted"}})
-			}
+		clear(blobs.data)
+		_, err := o.desk.Reply(o.ctx, tk.ID, ticket.Draft{By: "an", Text: "x", To: []channel.Party{{Address: "nobody"}}, Attachments: file})
+		require.Error(t, err)
+		require.Empty(t, blobs.data)
+		for range 3 {
+			_, err = o.desk.Reply(o.ctx, tk.ID, ticket.Draft{By: "an", Text: "x", Key: "k", Attachments: file})
+			require.NoError(t, err)
 		}
-		refuse(10)
-		m := o.reply(tk.ID, "Answer")
-		for o.message(m.ID).Attempts < 10 {
-			time.Sleep(time.Minute)
-		}
-		s := list[0].Settings
-		off := s
-		off.Inactive = true
-		_, err = o.desk.Update(o.ctx, list[0].ID, ticket.ChannelPatch{Settings: &off})
-		require.NoError(t, err)
-		time.Sleep(5 * 24 * time.Hour)
-		refuse(10)
-		_, err = o.desk.Update(o.ctx, list[0].ID, ticket.ChannelPatch{Settings: &s})
-		require.NoError(t, err)
-		time.Sleep(12 * time.Hour)
-		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
+		require.Len(t, blobs.data, 1)
 	})
 }
 
-func TestAMessageIsGivenUpAfterItsTime(t *testing.T) {
-	inOffice(t, func(c *ticket.Config) { c.Timing.GiveUp = 24 * time.Hour }, func(o *office) {
+// an edit of what a dead node was sending makes it pending, and the feed
+// does not tell.
+func TestTheFeedTellsOfEveryState(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
-		for range 200 {
-			o.net.Fail(box, channeltest.Fault{Early: true, Err: &channel.SendError{Outcome: channel.NotSent, Reason: "451 full"}})
-		}
+		o.net.Fail(box, channeltest.Fault{Hang: true, Early: true})
 		m := o.reply(tk.ID, "Answer")
-		time.Sleep(23 * time.Hour)
+		time.Sleep(12 * time.Second)
+		o.back.Fail(func(string) error { return context.DeadlineExceeded })
+		o.stop()
+		o.back.Fail(nil)
+		time.Sleep(2 * time.Minute)
+		at := time.Now().Add(time.Hour)
+		_, err := o.desk.Edit(o.ctx, ticket.Agent("an"), m.ID, ticket.Edit{SendAt: &at})
+		require.NoError(t, err)
 		require.Equal(t, ticket.StatePending, o.message(m.ID).State)
-		time.Sleep(2 * time.Hour)
-		got := o.message(m.ID)
-		require.Equal(t, ticket.StateFailed, got.State)
-		require.Contains(t, got.StateDetail, "given up")
+		last := ""
+		for _, e := range o.events() {
+			if e.Type == ticket.EventMessageState && e.Message == m.ID {
+				last = e.Data["state"]
+			}
+		}
+		require.Equal(t, "pending", last)
+		o.open()
+	})
+}
+
+// some have it, and it says that it was cancelled.
+func TestAPartlySentMessageThatWasDeletedIsNotCancelled(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		tk := ticketIn(o)
+		o.net.Fail(box, channeltest.Fault{Deferred: []string{"b@c.example"}})
+		m, err := o.desk.Reply(o.ctx, tk.ID, ticket.Draft{By: "an", Text: "x", To: []channel.Party{{Address: "a@c.example"}, {Address: "b@c.example"}}})
+		require.NoError(t, err)
+		time.Sleep(12 * time.Second)
+		_, err = o.desk.DeleteMessage(o.ctx, ticket.Agent("an"), m.ID)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		require.NotEqual(t, ticket.StateCancelled, o.message(m.ID).State)
 	})
 }

@@ -1,6 +1,7 @@
 package ticket_test
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 
@@ -94,5 +95,16 @@ func TestMailThatCameWhileATicketWasDeletedIsNotLost(t *testing.T) {
 		for _, m := range o.timeline(tk.ID) {
 			require.NotZero(t, m.RedactedAt, "content of a deleted ticket")
 		}
+	})
+}
+
+func TestTheFieldsOfATicketAreBounded(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		tk := ticketIn(o)
+		var err error
+		for i := 0; i < 1000 && err == nil; i++ {
+			_, err = o.desk.UpdateTicket(o.ctx, ticket.Actor{}, tk.ID, ticket.TicketPatch{Fields: map[string]string{fmt.Sprint("field", i): "x"}})
+		}
+		require.Error(t, err)
 	})
 }

@@ -1,0 +1,211 @@
+package ticket_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// as when the store fails, but it hangs: keepLease waits in Commit and never
+// comes to end the try.
+func TestANodeWhoseStoreHangsStopsSendingBeforeItsLeaseLapses(t *testing.T) {
+	var mu sync.Mutex
+	arrived := 0
+	var gate, over chan struct{}
+	open := func(slow bool) *customConnector {
+		return &customConnector{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
+			return &customChannel{
+				info: customInfo(acct),
+				send: func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
+					if err := out.Handed(ctx); err != nil {
+						return channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Err: err}
+					}
+					if slow {
+						select {
+						case <-gate:
+						case <-ctx.Done():
+							return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Err: ctx.Err()}
+						}
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					arrived++
+					return channel.Receipt{}, nil
+				},
+				find: func() channel.Found {
+					mu.Lock()
+					defer mu.Unlock()
+					if arrived > 0 {
+						return channel.FoundYes
+					}
+					return channel.FoundNo
+				},
+			}, nil
+		}}
+	}
+	var hang atomic.Bool
+	inOffice(t, func(c *ticket.Config) {
+		c.Connectors, c.Timing.Poll = []channel.Connector{open(true)}, time.Second
+		c.Store = hanging(c.Store, &hang, &over)
+	}, func(o *office) {
+		gate, over = make(chan struct{}), make(chan struct{})
+		ch, err := o.desk.Connect(o.ctx, customConfig{"a@portal.example"}, ticket.Settings{})
+		require.NoError(t, err)
+		synctest.Wait()
+		_, err = o.desk.Start(o.ctx, ticket.Opening{Channel: ch.ID, By: "an", To: []channel.Party{{Address: "a@c.example"}}, Subject: "Hi", Text: "x", Send: true})
+		require.NoError(t, err)
+		time.Sleep(12 * time.Second)
+		hang.Store(true)
+		cfg := o.cfg
+		cfg.Store, cfg.Connectors = o.back.Portal("main"), []channel.Connector{open(false)}
+		other, err := ticket.New(cfg)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(o.ctx)
+		done := make(chan error, 1)
+		go func() { done <- other.Run(ctx) }()
+		time.Sleep(5 * time.Minute)
+		close(gate)
+		// The try waits for a mutex that its hanging lease holds, so that
+		// virtual time does not go on until that is over.
+		for range 1000 {
+			runtime.Gosched()
+		}
+		hang.Store(false)
+		close(over)
+		time.Sleep(time.Minute)
+		cancel()
+		require.NoError(t, <-done)
+		require.Equal(t, 1, arrived, "copies")
+	})
+}
+
+// the node that handed a message over is cut off from the store, and goes
+// on sending when its lease has lapsed.
+func TestANodeThatIsCutOffStopsSendingBeforeItsLeaseLapses(t *testing.T) {
+	var mu sync.Mutex
+	arrived := 0
+	var gate chan struct{} // of the bubble
+	open := func(slow bool) *scripted {
+		return &scripted{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
+			return &scriptedChannel{
+				info: scriptedInfo(acct),
+				send: func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
+					if err := out.Handed(ctx); err != nil {
+						return channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Err: err}
+					}
+					if slow {
+						select {
+						case <-gate:
+						case <-ctx.Done():
+							return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Err: ctx.Err()}
+						}
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					arrived++
+					return channel.Receipt{}, nil
+				},
+				find: func(context.Context, *channel.Outbound) (channel.Receipt, channel.Found, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if arrived > 0 {
+						return channel.Receipt{}, channel.FoundYes, nil
+					}
+					return channel.Receipt{}, channel.FoundNo, nil
+				},
+			}, nil
+		}}
+	}
+	var cut atomic.Bool
+	inOffice(t, func(c *ticket.Config) {
+		c.Connectors, c.Timing.Poll = []channel.Connector{open(true)}, time.Second
+		c.Store = cuttable(c.Store, &cut)
+	}, func(o *office) {
+		gate = make(chan struct{})
+		ch, err := o.desk.Connect(o.ctx, scriptedConfig{"a@portal.example"}, ticket.Settings{})
+		require.NoError(t, err)
+		synctest.Wait()
+		_, err = o.desk.Start(o.ctx, ticket.Opening{Channel: ch.ID, By: "an", To: []channel.Party{{Address: "a@c.example"}}, Subject: "Hi", Text: "x", Send: true})
+		require.NoError(t, err)
+		time.Sleep(12 * time.Second) // it is handed over, and slow
+		cut.Store(true)
+		cfg := o.cfg
+		cfg.Store, cfg.Connectors = o.back.Portal("main"), []channel.Connector{open(false)}
+		other, err := ticket.New(cfg)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(o.ctx)
+		done := make(chan error, 1)
+		go func() { done <- other.Run(ctx) }()
+		time.Sleep(5 * time.Minute)
+		close(gate)
+		time.Sleep(time.Minute)
+		cut.Store(false)
+		cancel()
+		require.NoError(t, <-done)
+		require.Equal(t, 1, arrived, "copies")
+	})
+}
+
+// brokenStore is a store that a node cannot reach, or that hangs, when broken
+// says so.
+type brokenStore struct {
+	ticket.Store
+	broken func(ctx context.Context) error
+}
+
+func (s *brokenStore) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error) {
+	if err := s.broken(ctx); err != nil {
+		return nil, err
+	}
+	return s.Store.Snapshot(ctx, w)
+}
+
+func (s *brokenStore) Commit(ctx context.Context, c *ticket.Changes) error {
+	if err := s.broken(ctx); err != nil {
+		return err
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+func (s *brokenStore) Claim(ctx context.Context, c ticket.Claim) ([]*ticket.Work, time.Time, error) {
+	if err := s.broken(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
+	return s.Store.Claim(ctx, c)
+}
+
+// cuttable is a store that a node can be cut off from.
+func cuttable(s ticket.Store, cut *atomic.Bool) ticket.Store {
+	return &brokenStore{Store: s, broken: func(context.Context) error {
+		if cut.Load() {
+			return errors.New("cut off")
+		}
+		return nil
+	}}
+}
+
+// hanging is a store that hangs, as one does behind a network that drops
+// packets, until over, of the bubble, is closed.
+func hanging(s ticket.Store, hang *atomic.Bool, over *chan struct{}) ticket.Store {
+	return &brokenStore{Store: s, broken: func(ctx context.Context) error {
+		if !hang.Load() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-*over:
+			return errors.New("connection lost")
+		}
+	}}
+}
