@@ -18,10 +18,10 @@ import (
 
 // Result codes of SQLite, https://www.sqlite.org/rescode.html.
 const (
-	errReadonly   powervfs.CodeError = 8
-	errIOErr      powervfs.CodeError = 10
-	errFull       powervfs.CodeError = 13
-	errIOErrFsync powervfs.CodeError = 1034
+	errReadonly powervfs.CodeError = 8
+	errIO       powervfs.CodeError = 10
+	errFull     powervfs.CodeError = 13
+	errFsync    powervfs.CodeError = 1034
 )
 
 // changes reports whether an op changes the disk, rather than opens a file.
@@ -31,7 +31,7 @@ func changes(op powerloss.Op) bool { return op.Kind != powerloss.Create }
 // run fail in turn, with every error a disk has.
 func TestADiskThatFailsOnceFailsOneCommitAndHarmsNoOther(t *testing.T) {
 	t.Parallel()
-	for _, code := range []powervfs.CodeError{errFull, errIOErr, errReadonly} {
+	for _, code := range []powervfs.CodeError{errFull, errIO, errReadonly} {
 		t.Run(code.Error(), func(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
@@ -103,7 +103,7 @@ func TestADiskThatStaysFullAcknowledgesNothing(t *testing.T) {
 // failWALSync lets the sync of the log fail.
 func failWALSync(op powerloss.Op) error {
 	if op.Kind == powerloss.Sync && strings.HasSuffix(op.Path, "-wal") {
-		return errIOErrFsync
+		return errFsync
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func TestAStoreIsNotOpenedOnADiskInTrouble(t *testing.T) {
 		seen := 0
 		d.Fault(func(op powerloss.Op) error {
 			if seen++; seen >= n && changes(op) {
-				return errIOErr
+				return errIO
 			}
 			return nil
 		})
