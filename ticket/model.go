@@ -406,7 +406,8 @@ const (
 	EventNoteAdded       EventType = "note.added"
 	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason
 	EventConversation    EventType = "conversation.created"
-	// The next two are of conversations without a ticket.
+	// EventConversationClosed and EventConversationReopened are of conversations
+	// without a ticket.
 	EventConversationClosed   EventType = "conversation.closed" // agent: who had it
 	EventConversationReopened EventType = "conversation.reopened"
 	EventChannelCreated       EventType = "channel.created"

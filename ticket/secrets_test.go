@@ -156,7 +156,9 @@ func (v *vault) search(when string) {
 	for place, text := range places {
 		for name, secret := range v.secrets {
 			for _, form := range forms(secret) {
-				require.False(v.t, strings.Contains(text, form), "%s: %s has the secret %q as %.20s...", when, place, name, form)
+				if strings.Contains(text, form) { // without printing all of the text
+					require.Fail(v.t, "a secret is readable", "%s: %s has the secret %q as %.20s...", when, place, name, form)
+				}
 			}
 		}
 	}

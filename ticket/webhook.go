@@ -291,8 +291,7 @@ func (d *Desk) post(ctx context.Context, h savedWebhook, secret []byte, e *Event
 	req.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(SignWebhook(secret, e.ID, now, body)))
 	resp, err := d.cfg.HTTP.Do(req)
 	if err != nil {
-		var known *url.Error
-		if errors.As(err, &known) {
+		if known, ok := errors.AsType[*url.Error](err); ok {
 			err = known.Err // an URL may hold what only its owner should know
 		}
 		return fmt.Errorf("ticket: webhook: %w", err)
