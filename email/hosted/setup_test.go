@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of a test that goes wrong.
-const patience = 10 * time.Second
+const patience = 40 * time.Second
 
 // taken is an item as a sink saw it.
 type taken struct {
