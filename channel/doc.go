@@ -36,7 +36,8 @@
 // # Errors
 //
 // An error from Accept is temporary unless errors.Is(err, [ErrRejected]), which
-// is final: the item will never be taken. Channels classify at the edge and the
+// is final: the item will never be taken, and a source that has no word for
+// "never" may be acknowledged. Channels classify at the edge and the
 // engine decides: Send returns nil or a [*SendError] with its [Outcome]. A bad
 // configuration is a [*FieldError] that names the field. No error text carries a
 // secret or the content of a message.

@@ -1,0 +1,206 @@
+package facebook
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// Kind is the kind of Pages.
+const Kind channel.Kind = "facebook.page"
+
+// App is an app registered with Facebook. It serves the Pages of any number of
+// portals, and is their [channel.Connector]. ID, Secrets and VerifyToken are
+// required. Fields must not be changed once it is in use, and it must not be
+// copied.
+type App struct {
+	ID string
+	// Secrets are the app's secrets: the one in use first. Webhooks signed with
+	// any of them are taken, so that none is lost while the secret changes.
+	Secrets []string
+	// VerifyToken is what Facebook shows when the webhook is set up. Empty
+	// refuses every verification.
+	VerifyToken string
+
+	// Graph is where the Graph API is. Default https://graph.facebook.com.
+	Graph string
+	// Dialog is where the login dialog is. Default https://www.facebook.com, or
+	// Graph if that is set.
+	Dialog string
+	// Version of the API, in every path. Default [DefaultVersion].
+	Version string
+	// HTTP is the client for the API and for media. Default: one of its own,
+	// with a time limit of a minute, that follows no redirects.
+	HTTP *http.Client
+	// MediaHosts are the hosts that attachments are fetched from, with all
+	// below them, by https. One with a scheme, such as http://127.0.0.1:8080,
+	// is that origin only. Default [DefaultMediaHosts].
+	MediaHosts []string
+	// HumanAgent says that the app may answer up to 7 days after the
+	// customer's last act, by the tag HUMAN_AGENT.
+	HumanAgent bool
+
+	// Limits bound what others can make the app use.
+	Limits Limits
+	// Log is told what happens, without contents. Nil discards.
+	Log *slog.Logger
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+
+	once    sync.Once
+	bounds  Limits
+	client  *http.Client
+	usage   usage
+	pace    pacer
+	cache   caches
+	stats   counters
+	refresh refresher
+
+	mu       sync.RWMutex
+	pages    map[string]*registration // by Page id
+	attached map[*attachment]struct{}
+}
+
+// DefaultVersion of the Graph API (https://developers.facebook.com/docs/graph-api/changelog).
+const DefaultVersion = "v26.0"
+
+// DefaultMediaHosts returns the hosts of Facebook's content.
+func DefaultMediaHosts() []string {
+	return []string{"fbcdn.net", "fbsbx.com", "facebook.com", "cdninstagram.com"}
+}
+
+// Limits bound what a peer can use. Zero fields have their defaults.
+type Limits struct {
+	Body        int64         // bytes of a POST; default 4 MiB
+	Depth       int           // nesting of its JSON; default 32
+	Events      int           // in one POST; default 5000
+	Commit      time.Duration // for all its events to be durable; default 4 seconds: Facebook waits 5
+	Media       int64         // bytes of one attachment; default 25 MiB
+	MediaCount  int           // attachments fetched of one message; default 30
+	MediaMemory int64         // bytes of an attachment held in memory, the rest in a file; default 1 MiB
+	MediaWait   time.Duration // how long a failing fetch is tried, from when the message was written; default 1 hour
+	Response    int64         // bytes of an answer of the API; default 8 MiB
+	Call        time.Duration // for one call of the API; default 30 seconds, and 2 minutes with a file
+	Cache       int           // entries of each cache; default 10000
+	CacheFor    time.Duration // how long they hold; default 24 hours, of posts and comments an hour
+	Upkeep      time.Duration // between looks at a Page's subscription; default 15 minutes
+	Gap         time.Duration // a time without the engine that is fetched afterwards; default 5 minutes
+	Backfill    int           // conversations, posts and comments read in one backfill; default 20000
+	Pace        time.Duration // between reads of conversations of a Page; default 500 ms (2 a second is Facebook's limit)
+	Wait        time.Duration // for news of a message that has not come; default 1 hour
+	Refresh     time.Duration // between asking the portals for unknown Pages; default 1 second
+}
+
+func orDefault[T int | int64 | time.Duration](p *T, def T) {
+	if *p == 0 {
+		*p = def
+	}
+}
+
+func (l Limits) withDefaults() Limits {
+	orDefault(&l.Body, 4<<20)
+	orDefault(&l.Depth, 32)
+	orDefault(&l.Events, 5000)
+	orDefault(&l.Commit, 4*time.Second)
+	orDefault(&l.Media, 25<<20)
+	orDefault(&l.MediaCount, 30)
+	orDefault(&l.MediaMemory, 1<<20)
+	orDefault(&l.MediaWait, time.Hour)
+	orDefault(&l.Response, 8<<20)
+	orDefault(&l.Call, 30*time.Second)
+	orDefault(&l.Cache, 10000)
+	orDefault(&l.CacheFor, 24*time.Hour)
+	orDefault(&l.Upkeep, 15*time.Minute)
+	orDefault(&l.Gap, 5*time.Minute)
+	orDefault(&l.Backfill, 20000)
+	orDefault(&l.Pace, 500*time.Millisecond)
+	orDefault(&l.Wait, time.Hour)
+	orDefault(&l.Refresh, time.Second)
+	return l
+}
+
+// prepare fills in what is not set.
+func (a *App) prepare() {
+	a.once.Do(func() {
+		a.bounds = a.Limits.withDefaults()
+		a.client = a.HTTP
+		if a.client == nil {
+			a.client = &http.Client{Timeout: time.Minute, Transport: http.DefaultTransport.(*http.Transport).Clone(), //nolint:forcetypeassert // the standard library's own
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		}
+		a.cache.open(a.bounds.Cache)
+	})
+}
+
+func (a *App) limits() *Limits { a.prepare(); return &a.bounds }
+
+func (a *App) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
+
+func (a *App) log() *slog.Logger {
+	if a.Log != nil {
+		return a.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+func (a *App) secret() string {
+	if len(a.Secrets) == 0 {
+		return ""
+	}
+	return a.Secrets[0]
+}
+
+// Kind returns [Kind].
+func (*App) Kind() channel.Kind { return Kind }
+
+// Stats counts what the webhook has seen on this node since it began.
+type Stats struct {
+	Posts        int64 // taken
+	Refused      int64 // for their signature, size or form
+	Failed       int64 // not durable: they come again
+	Events       int64 // of the posts that were taken
+	UnknownPages int64 // events of Pages that nobody has connected
+	Rejected     int64 // events that can never be taken
+}
+
+type counters struct {
+	mu sync.Mutex
+	s  Stats
+}
+
+func (c *counters) add(change func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.s)
+}
+
+// Stats returns what was counted so far.
+func (a *App) Stats() Stats {
+	a.stats.mu.Lock()
+	defer a.stats.mu.Unlock()
+	return a.stats.s
+}
+
+// sleep waits, unless ctx ends before.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,149 @@
+package facebook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// Fields are the webhook fields of a Page that the app wants, at app level and at
+// Page level
+// (https://developers.facebook.com/docs/graph-api/webhooks/reference/page).
+func Fields() []string {
+	return []string{"messages", "messaging_postbacks", "message_echoes", "message_deliveries", "message_reads", "message_reactions",
+		"message_edits", "messaging_referrals", "messaging_handovers", "standby", "messaging_policy_enforcement", "feed"}
+}
+
+// state is what a Page keeps: until when everything has come, by webhook or
+// backfill.
+type state struct {
+	Complete time.Time `json:"complete"`
+}
+
+// retryUpkeep is the pause after a look that failed.
+const retryUpkeep = time.Minute
+
+// upkeep looks at the Page's subscription until ctx ends. Facebook ends it when
+// the webhook fails for an hour; it is then renewed, and what happened since the
+// last look is fetched, as after a time without the engine.
+func (p *page) upkeep(ctx context.Context, sink channel.Sink) {
+	first := true
+	for ctx.Err() == nil {
+		err := p.look(ctx, sink, first)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			first = false
+		} else {
+			p.env.Log.Warn("facebook: look after the Page", slog.Any("error", err))
+		}
+		p.trouble(err)
+		pause := p.app.limits().Upkeep
+		if err != nil {
+			pause = min(pause, retryUpkeep)
+		}
+		if sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// look renews the subscription if need be, and closes a gap.
+func (p *page) look(ctx context.Context, sink channel.Sink, first bool) error {
+	if p.token() == "" {
+		return nil // the status says so already
+	}
+	var st state
+	b, err := p.env.LoadState(ctx)
+	if err != nil {
+		return err
+	}
+	if len(b) > 0 && json.Unmarshal(b, &st) != nil {
+		st = state{}
+	}
+	began := p.app.now()
+	missing, err := p.missingFields(ctx)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		if err := p.subscribe(ctx); err != nil {
+			return err
+		}
+	}
+	gap := len(missing) > 0 || first && began.Sub(st.Complete) > p.app.limits().Gap
+	if gap && !st.Complete.IsZero() {
+		p.env.Log.Info("facebook: closing a gap", "since", st.Complete, "missing_fields", len(missing))
+		// What came just before may have been on its way still.
+		err := p.Backfill(ctx, st.Complete.Add(-p.app.limits().Gap), sink)
+		if err != nil && !errors.Is(err, channel.ErrInactive) {
+			return err
+		}
+	}
+	st.Complete = began
+	if b, err = json.Marshal(st); err != nil {
+		return err
+	}
+	return p.env.SaveState(ctx, b)
+}
+
+// subscription reads the fields of the Page that the app is subscribed to.
+func (p *page) subscription(ctx context.Context) ([]string, error) {
+	var out struct {
+		Data []struct {
+			ID     ident    `json:"id"`
+			Fields []string `json:"subscribed_fields"`
+		} `json:"data"`
+	}
+	if err := p.app.read(ctx, p.call(p.id+"/subscribed_apps", poolPages, nil, &out)); err != nil {
+		return nil, err
+	}
+	for _, a := range out.Data {
+		if string(a.ID) == p.app.ID {
+			return a.Fields, nil
+		}
+	}
+	return nil, nil
+}
+
+func (p *page) missingFields(ctx context.Context) ([]string, error) {
+	have, err := p.subscription(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return without(Fields(), have), nil
+}
+
+// without returns what of want is not in have.
+func without(want, have []string) []string {
+	return slices.DeleteFunc(slices.Clone(want), func(f string) bool { return slices.Contains(have, f) })
+}
+
+func (p *page) subscribe(ctx context.Context) error {
+	return p.app.subscribe(ctx, p.id, p.token())
+}
+
+// subscribe subscribes the app to a Page. The list replaces the one before.
+func (a *App) subscribe(ctx context.Context, page, token string) error {
+	var out struct {
+		Success flexBool `json:"success"`
+	}
+	c := call{method: http.MethodPost, path: page + "/subscribed_apps", token: token, page: page, pool: poolPages, out: &out,
+		params: url.Values{"subscribed_fields": {strings.Join(Fields(), ",")}}}
+	if err := a.do(ctx, c); err != nil {
+		return err
+	}
+	if !out.Success {
+		return errors.New("facebook: the Page could not be subscribed to")
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package facebook
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// Webhook returns what Facebook calls: the verification (GET) and the events
+// (POST) of all Pages
+// (https://developers.facebook.com/docs/graph-api/webhooks/getting-started).
+//
+// Answers to events: 200 when every event is durable, is a duplicate or is of a
+// Page that nobody has connected; 403 without or with a wrong signature; 413, 400
+// and 404 for what is too large, no JSON, or about something else than Pages; and
+// 503 when something could not be made durable, so that all comes again.
+func (a *App) Webhook() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet:
+			a.verify(w, r)
+		case http.MethodPost:
+			a.take(w, r)
+		default:
+			w.Header().Set("Allow", "GET, POST")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+	})
+}
+
+// maxChallenge bounds what is sent back to whoever knows the verify token.
+const maxChallenge = 1000
+
+func (a *App) verify(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	given := []byte(q.Get("hub.verify_token"))
+	challenge := q.Get("hub.challenge")
+	if a.VerifyToken == "" || subtle.ConstantTimeCompare(given, []byte(a.VerifyToken)) != 1 || q.Get("hub.mode") != "subscribe" || len(challenge) > maxChallenge {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = io.WriteString(w, challenge) //nolint:gosec // plain text, to who knows the token
+}
+
+// take takes the events of one POST.
+func (a *App) take(w http.ResponseWriter, r *http.Request) {
+	body, status := a.readBody(w, r)
+	if status == http.StatusOK {
+		status = a.takeBody(r.Context(), body)
+	}
+	a.stats.add(func(s *Stats) {
+		switch {
+		case status == http.StatusOK:
+			s.Posts++
+		case status >= http.StatusInternalServerError:
+			s.Failed++
+		default:
+			s.Refused++
+		}
+	})
+	w.WriteHeader(status)
+}
+
+func (a *App) readBody(w http.ResponseWriter, r *http.Request) ([]byte, int) {
+	limit := a.limits().Body
+	if r.ContentLength > limit {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, http.StatusRequestEntityTooLarge
+		}
+		return nil, http.StatusBadRequest
+	}
+	if !signed(a.Secrets, buf.Bytes(), r.Header.Get("X-Hub-Signature-256")) {
+		return nil, http.StatusForbidden
+	}
+	return buf.Bytes(), http.StatusOK
+}
+
+// takeBody makes the events of a body durable.
+func (a *App) takeBody(ctx context.Context, body []byte) int {
+	events, status := a.split(body)
+	if status != http.StatusOK {
+		return status
+	}
+	// A commit under way may finish though the caller went away.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limits().Commit)
+	defer cancel()
+	parcels, err := a.address(ctx, events)
+	defer func() {
+		for _, p := range parcels {
+			p.to.commits.Done()
+		}
+	}()
+	if err != nil {
+		a.log().Warn("facebook: events not taken", slog.Any("error", err))
+		return http.StatusServiceUnavailable
+	}
+	for len(parcels) > 0 {
+		group, rest := together(parcels)
+		if err := a.commit(ctx, group); err != nil {
+			a.log().Warn("facebook: events not taken", "pages", len(group), slog.Any("error", err))
+			return http.StatusServiceUnavailable
+		}
+		for _, p := range group {
+			p.to.commits.Done()
+			p.to.seen()
+		}
+		parcels = rest
+	}
+	a.stats.add(func(s *Stats) { s.Events += int64(len(events)) })
+	return http.StatusOK
+}
+
+// parcel is what goes to one Page.
+type parcel struct {
+	to    *page
+	sink  channel.Sink
+	items []*channel.Item
+}
+
+var errNotRunning = errors.New("facebook: the Page is connected, but its engine does not run here")
+
+// address finds the Page of each event. The parcels must be ended, also beside
+// an error.
+func (a *App) address(ctx context.Context, events []*event) ([]*parcel, error) {
+	var out []*parcel
+	byPage := map[string]*parcel{}
+	unknown := map[string]bool{}
+	for _, e := range events {
+		if unknown[e.page] {
+			a.stats.add(func(s *Stats) { s.UnknownPages++ })
+			continue
+		}
+		p := byPage[e.page]
+		if p == nil {
+			to, known, err := a.resolve(ctx, e.page)
+			switch {
+			case err != nil:
+				return out, err
+			case !known:
+				unknown[e.page] = true
+				a.stats.add(func(s *Stats) { s.UnknownPages++ })
+				a.log().Info("facebook: event of a Page that nobody has connected", "page", e.page)
+				continue
+			case to == nil:
+				return out, errNotRunning
+			}
+			p = &parcel{to: to, sink: to.currentSink()}
+			byPage[e.page] = p
+			out = append(out, p)
+			if p.sink == nil {
+				return out, errNotRunning
+			}
+		}
+		p.items = append(p.items, p.to.arrival(e))
+	}
+	return out, nil
+}
+
+// together returns the parcels of the first one's sink, which are committed in
+// one call, and the others.
+func together(parcels []*parcel) (group, rest []*parcel) {
+	group = append(group, parcels[0])
+	for _, p := range parcels[1:] {
+		if same(p.sink, group[0].sink) {
+			group = append(group, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	return group, rest
+}
+
+// same reports whether two sinks are one. Sinks that cannot be compared, such as
+// funcs, never are.
+func same(a, b channel.Sink) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
+
+// commit has the items of one sink accepted. What can never be taken does not
+// stop the rest.
+func (a *App) commit(ctx context.Context, group []*parcel) error {
+	var items []*channel.Item
+	for _, p := range group {
+		items = append(items, p.items...)
+	}
+	err := accept(ctx, group[0].sink, items...)
+	if !errors.Is(err, channel.ErrRejected) {
+		return err
+	}
+	for _, it := range items {
+		switch err := accept(ctx, group[0].sink, it); {
+		case errors.Is(err, channel.ErrRejected):
+			a.stats.add(func(s *Stats) { s.Rejected++ })
+			a.log().Error("facebook: event can never be taken", "channel", it.Channel, slog.Any("error", err))
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// accept calls a sink. A panic there is an error like others.
+func accept(ctx context.Context, sink channel.Sink, items ...*channel.Item) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("facebook: the sink panicked")
+		}
+	}()
+	if err := sink.Accept(ctx, items...); err != nil {
+		return fmt.Errorf("facebook: accept: %w", err)
+	}
+	return nil
+}
+
+// envelope is the body of a POST.
+type envelope struct {
+	Object string  `json:"object"`
+	Entry  []entry `json:"entry"`
+}
+
+type entry struct {
+	ID            ident             `json:"id"`
+	Time          json.RawMessage   `json:"time"`
+	Messaging     []json.RawMessage `json:"messaging"`
+	Standby       []json.RawMessage `json:"standby"`
+	Changes       []json.RawMessage `json:"changes"`
+	ChangedFields json.RawMessage   `json:"changed_fields"`
+}
+
+// split reads a body into its events.
+func (a *App) split(body []byte) ([]*event, int) {
+	if deeper(body, a.limits().Depth) {
+		return nil, http.StatusBadRequest
+	}
+	var env envelope
+	if err := json.Unmarshal(body, &env); err != nil {
+		return nil, http.StatusBadRequest
+	}
+	if env.Object != "page" {
+		return nil, http.StatusNotFound
+	}
+	var out []*event
+	for i := range env.Entry {
+		out = append(out, env.Entry[i].events()...)
+		if len(out) > a.limits().Events {
+			return nil, http.StatusRequestEntityTooLarge
+		}
+	}
+	if len(out) == 1 {
+		out[0].raw = body // it is a body of its own
+	}
+	return out, http.StatusOK
+}
