@@ -257,7 +257,9 @@ type Update struct {
 	// unmatched. Zero means that they are not.
 	Wait time.Duration
 	// Item is a key of the item by which the message comes in. If that item is
-	// known and became no message, nothing is waited for.
+	// known and became no message, nothing is waited for. Beside a Message that
+	// is Ignored unless its conversation had begun, it is the item that begins
+	// the conversation, which is waited for too.
 	Item Key
 }
 

@@ -306,6 +306,9 @@ func (p *page) comment(ctx context.Context, it *channel.Item, w *whole) error {
 	}
 	if verdict.Outcome == Join {
 		it.Ignored, msg.NoTicket = channel.CauseRule, true
+		if it.Update != nil {
+			it.Update.Item = p.beginning(at, w, msg.Conversation)
+		}
 	}
 	it.Message = msg
 	return p.addPictures(ctx, it, msg, w)
@@ -320,6 +323,25 @@ func parentOf(w *whole) *struct {
 	return &struct {
 		ID ident `json:"id"`
 	}{ident(w.parent)}
+}
+
+// beginning is the key of the post or comment that begins the conversation in
+// which the Page answers, if the rules make a ticket of that: it may come later.
+func (p *page) beginning(at *place, w *whole, conversation string) channel.Key {
+	t, _ := readConversation(conversation)
+	begins, a, k := at.topOf, Activity{What: Comment, PostBy: at.postBy}, kindComment
+	id := at.top
+	if t.kind == "p" {
+		begins, a, k, id = at.post, Activity{What: Post}, kindPost, w.post
+	}
+	if begins == nil || begins.From == nil {
+		return ""
+	}
+	a.Verb, a.By, a.Text = Added, p.by(begins.From.ID), begins.Message
+	if a.By != ByCustomer || p.rules.decide(a).Outcome != MakeTicket {
+		return ""
+	}
+	return nodeKey(k, id)
 }
 
 // conversation is that of a person at a place: their post's if it stands under

@@ -192,7 +192,7 @@ func (b *backfill) conversations(ctx context.Context) error {
 			} `json:"messages"`
 		}
 		if json.Unmarshal(d, &c) != nil {
-			return true, nil
+			return true, nil //nolint:nilerr // what is no conversation is passed over
 		}
 		if !c.Updated.IsZero() && c.Updated.Before(b.since) {
 			return false, nil // the newest come first
@@ -231,7 +231,7 @@ func (b *backfill) feed(ctx context.Context) error {
 			Updated nodeTime `json:"updated_time"`
 		}
 		if json.Unmarshal(d, &n) != nil || n.ID == "" || n.Published != nil && !*n.Published {
-			return true, nil
+			return true, nil //nolint:nilerr // what is no post is passed over
 		}
 		posts = append(posts, string(n.ID))
 		return true, b.take(ctx, fromNode, []json.RawMessage{d})
@@ -253,12 +253,12 @@ func (b *backfill) comments(ctx context.Context, post string) error {
 		// The post that it stands under is told by where it was read.
 		var m map[string]json.RawMessage
 		if json.Unmarshal(d, &m) != nil {
-			return true, nil
+			return true, nil //nolint:nilerr // what is no comment is passed over
 		}
 		m["post_id"] = json.RawMessage(strconv.Quote(post))
 		with, err := json.Marshal(m)
 		if err != nil {
-			return true, nil
+			return false, err
 		}
 		return true, b.take(ctx, fromNode, []json.RawMessage{with})
 	})

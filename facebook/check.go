@@ -41,12 +41,12 @@ const warnBefore = 14 * 24 * time.Hour
 
 // debugged is what debug_token says.
 type debugged struct {
-	AppID      ident   `json:"app_id"`
-	Valid      bool    `json:"is_valid"`
-	ExpiresAt  instant `json:"expires_at"`
-	DataAccess instant `json:"data_access_expires_at"`
-	ProfileID  ident   `json:"profile_id"`
-	UserID     ident   `json:"user_id"`
+	AppID      ident    `json:"app_id"`
+	Valid      bool     `json:"is_valid"`
+	ExpiresAt  instant  `json:"expires_at"`
+	DataAccess instant  `json:"data_access_expires_at"`
+	ProfileID  ident    `json:"profile_id"`
+	UserID     ident    `json:"user_id"`
 	Scopes     []string `json:"scopes"`
 	Granular   []struct {
 		Scope   string  `json:"scope"`

@@ -16,7 +16,7 @@ import (
 
 func newApp(fb *graphtest.Graph) *facebook.App {
 	return &facebook.App{ID: fb.AppID(), Secrets: []string{fb.AppSecret()}, VerifyToken: "verify", Graph: fb.URL(), HTTP: fb.Client(),
-		MediaHosts: []string{fb.MediaHost()}, Limits: facebook.Limits{Pace: time.Millisecond, Refresh: time.Millisecond}}
+		MediaHosts: []string{fb.MediaHost()}, Limits: facebook.Limits{Upkeep: time.Hour, Pace: time.Millisecond, Refresh: time.Millisecond}}
 }
 
 func TestAPageKeepsTheContractOfAChannel(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -136,9 +137,7 @@ func (a *App) request(ctx context.Context, c call) (*http.Request, error) {
 		form := c.params.Encode()
 		body, size, kind = strings.NewReader(form), int64(len(form)), "application/x-www-form-urlencoded"
 	default:
-		for k, v := range c.params {
-			q[k] = v
-		}
+		maps.Copy(q, c.params)
 	}
 	if len(q) > 0 {
 		u += "?" + q.Encode()

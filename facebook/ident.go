@@ -49,8 +49,11 @@ const millisFrom = 100_000_000_000
 // UnmarshalJSON implements json.Unmarshaler. What is no time is zero.
 func (t *instant) UnmarshalJSON(b []byte) error {
 	n, err := strconv.ParseInt(strings.Trim(string(b), `"`), 10, 64)
+	if err != nil {
+		n = 0 // it is no time
+	}
 	switch {
-	case err != nil || n <= 0 || n > 1<<53:
+	case n <= 0 || n > 1<<53:
 		t.Time = time.Time{}
 	case n < millisFrom:
 		t.Time = time.Unix(n, 0).UTC()
@@ -67,10 +70,7 @@ type nodeTime struct{ time.Time }
 func (t *nodeTime) UnmarshalJSON(b []byte) error {
 	var s string
 	if json.Unmarshal(b, &s) != nil {
-		var i instant
-		_ = i.UnmarshalJSON(b)
-		t.Time = i.Time
-		return nil
+		return (*instant)(t).UnmarshalJSON(b)
 	}
 	for _, layout := range []string{"2006-01-02T15:04:05-0700", time.RFC3339} {
 		if at, err := time.Parse(layout, s); err == nil {

@@ -94,16 +94,13 @@ func (a *App) spool(r io.Reader) (channel.Body, error) {
 	}
 	// It lives as long as something refers to it; the runtime closes it.
 	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("facebook: keep attachment: %w", err)
+		return nil, fmt.Errorf("facebook: keep attachment: %w", errors.Join(err, f.Close()))
 	}
 	n, err := io.Copy(f, io.LimitReader(io.MultiReader(strings.NewReader(string(head)), r), l.Media+1))
 	switch {
 	case err != nil:
-		f.Close()
-		return nil, failed
+		return nil, errors.Join(failed, f.Close())
 	case n > l.Media:
-		f.Close()
 		return nil, fmt.Errorf("it has more than %d bytes: %w", l.Media, errNoMedia)
 	}
 	return &fileBody{f, n}, nil

@@ -162,7 +162,7 @@ func (a *App) resolve(ctx context.Context, id string) (p *page, known bool, err 
 	if p, known = a.lookup(id); known {
 		return p, known, nil
 	}
-	if err = a.ask(ctx); err != nil {
+	if err := a.ask(ctx); err != nil {
 		return nil, false, err
 	}
 	p, known = a.lookup(id)

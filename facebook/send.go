@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -284,7 +285,7 @@ func splitText(s string, limit int) []string {
 			}
 		}
 		if end < len(s) {
-			next, _ := firstRune(s[end:])
+			next, _ := utf8.DecodeRuneInString(s[end:])
 			switch {
 			case unicode.IsSpace(next):
 			case line > 0:
@@ -303,17 +304,10 @@ func splitText(s string, limit int) []string {
 	return out
 }
 
-func firstRune(s string) (rune, int) {
-	for i, r := range s {
-		return r, i
-	}
-	return 0, 0
-}
-
 // beforeMark moves a cut so that no mark is parted from its letter.
 func beforeMark(s string, end int) int {
 	for at := end; at > end-64 && at > 0; at-- {
-		r, _ := firstRune(s[at:])
+		r, _ := utf8.DecodeRuneInString(s[at:])
 		if s[at]&0xC0 != 0x80 && !unicode.IsMark(r) && r != '\u200d' {
 			return at
 		}
@@ -322,7 +316,7 @@ func beforeMark(s string, end int) int {
 }
 
 // checkPrivate asks whether a comment or post can be answered privately, before
-// the one answer that there is is tried.
+// its one answer is tried.
 func (s *sending) checkPrivate(ctx context.Context) error {
 	p := s.page
 	fields := commentFields

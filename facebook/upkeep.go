@@ -57,6 +57,9 @@ func (p *page) upkeep(ctx context.Context, sink channel.Sink) {
 	}
 }
 
+// endsAfter is how long a webhook fails before Facebook ends the subscription.
+const endsAfter = time.Hour
+
 // look renews the subscription if need be, and closes a gap.
 func (p *page) look(ctx context.Context, sink channel.Sink, first bool) error {
 	if p.token() == "" {
@@ -82,9 +85,14 @@ func (p *page) look(ctx context.Context, sink channel.Sink, first bool) error {
 	}
 	gap := len(missing) > 0 || first && began.Sub(st.Complete) > p.app.limits().Gap
 	if gap && !st.Complete.IsZero() {
-		p.env.Log.Info("facebook: closing a gap", "since", st.Complete, "missing_fields", len(missing))
-		// What came just before may have been on its way still.
-		err := p.Backfill(ctx, st.Complete.Add(-p.app.limits().Gap), sink)
+		// What came just before may have been on its way still; and what
+		// Facebook ended, it ended since nothing got through for an hour.
+		since := st.Complete.Add(-p.app.limits().Gap)
+		if len(missing) > 0 {
+			since = since.Add(-endsAfter)
+		}
+		p.env.Log.Info("facebook: closing a gap", "since", since, "missing_fields", len(missing))
+		err := p.Backfill(ctx, since, sink)
 		if err != nil && !errors.Is(err, channel.ErrInactive) {
 			return err
 		}

@@ -102,7 +102,7 @@ func (a *App) takeBody(ctx context.Context, body []byte) int {
 	// A commit under way may finish though the caller went away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limits().Commit)
 	defer cancel()
-	parcels, err := a.address(ctx, events)
+	parcels, unknown, err := a.address(ctx, events)
 	defer func() {
 		for _, p := range parcels {
 			p.to.commits.Done()
@@ -124,7 +124,7 @@ func (a *App) takeBody(ctx context.Context, body []byte) int {
 		}
 		parcels = rest
 	}
-	a.stats.add(func(s *Stats) { s.Events += int64(len(events)) })
+	a.stats.add(func(s *Stats) { s.Events += int64(len(events)); s.UnknownPages += unknown })
 	return http.StatusOK
 }
 
@@ -139,13 +139,12 @@ var errNotRunning = errors.New("facebook: the Page is connected, but its engine 
 
 // address finds the Page of each event. The parcels must be ended, also beside
 // an error.
-func (a *App) address(ctx context.Context, events []*event) ([]*parcel, error) {
-	var out []*parcel
+func (a *App) address(ctx context.Context, events []*event) (out []*parcel, unknown int64, err error) {
 	byPage := map[string]*parcel{}
-	unknown := map[string]bool{}
+	strange := map[string]bool{}
 	for _, e := range events {
-		if unknown[e.page] {
-			a.stats.add(func(s *Stats) { s.UnknownPages++ })
+		if strange[e.page] {
+			unknown++
 			continue
 		}
 		p := byPage[e.page]
@@ -153,25 +152,25 @@ func (a *App) address(ctx context.Context, events []*event) ([]*parcel, error) {
 			to, known, err := a.resolve(ctx, e.page)
 			switch {
 			case err != nil:
-				return out, err
+				return out, unknown, err
 			case !known:
-				unknown[e.page] = true
-				a.stats.add(func(s *Stats) { s.UnknownPages++ })
+				strange[e.page] = true
+				unknown++
 				a.log().Info("facebook: event of a Page that nobody has connected", "page", e.page)
 				continue
 			case to == nil:
-				return out, errNotRunning
+				return out, unknown, errNotRunning
 			}
 			p = &parcel{to: to, sink: to.currentSink()}
 			byPage[e.page] = p
 			out = append(out, p)
 			if p.sink == nil {
-				return out, errNotRunning
+				return out, unknown, errNotRunning
 			}
 		}
 		p.items = append(p.items, p.to.arrival(e))
 	}
-	return out, nil
+	return out, unknown, nil
 }
 
 // together returns the parcels of the first one's sink, which are committed in

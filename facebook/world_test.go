@@ -3,7 +3,9 @@ package facebook_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +33,9 @@ type world struct {
 	ann   *graphtest.Person
 	ch    *ticket.Channel
 	stop  func()
+	hold  func() // ends the deliveries of Facebook
+	// broken makes the webhook fail.
+	broken atomic.Bool
 }
 
 var everything = facebook.Rules{Messages: true, Posts: facebook.Everything}
@@ -53,7 +58,14 @@ func inWorld(t *testing.T, opts graphtest.Options, rules facebook.Rules, f func(
 		w.app = newApp(w.fb)
 		w.app.HumanAgent = opts.HumanAgent
 		w.page, w.admin, w.ann = w.fb.AddPage("Shop"), w.fb.AddPerson("Admin"), w.fb.AddPerson("Ann Lê")
-		require.NoError(t, w.fb.Subscribe(w.app.Webhook(), "verify"))
+		hook := w.app.Webhook()
+		require.NoError(t, w.fb.Subscribe(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if w.broken.Load() {
+				rw.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			hook.ServeHTTP(rw, r)
+		}), "verify"))
 		w.cfg = ticket.Config{Store: memstore.New().Portal("main"), Connectors: []channel.Connector{w.app}, Undo: -1,
 			Key: []byte("0123456789abcdef0123456789abcdef"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			Timing: ticket.Timing{Poll: time.Hour, Refresh: time.Hour}}
@@ -75,11 +87,13 @@ func (w *world) open() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done, delivered := make(chan error, 1), make(chan struct{})
 	go func() { done <- w.desk.Run(ctx) }()
-	go func() { defer close(delivered); w.fb.Run(ctx) }()
+	running, hold := context.WithCancel(ctx)
+	w.hold = func() { hold(); <-delivered }
+	go func() { defer close(delivered); w.fb.Run(running) }()
 	synctest.Wait()
 	w.stop = func() {
+		w.hold()
 		cancel()
-		<-delivered
 		require.NoError(w.t, <-done)
 		w.stop = func() {}
 	}
@@ -92,6 +106,15 @@ func (w *world) connect(page *graphtest.Page, rules facebook.Rules) *ticket.Chan
 	require.NoError(w.t, err)
 	w.settle()
 	return ch
+}
+
+// later lets time pass while nothing runs.
+func (w *world) later(d time.Duration) {
+	w.t.Helper()
+	w.stop()
+	time.Sleep(d)
+	w.open()
+	w.settle()
 }
 
 // settle lets what is due now be done.

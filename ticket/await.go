@@ -73,13 +73,20 @@ func (u *unit) await(a *arrival) (result, bool) {
 	if age >= up.Wait || a.released {
 		return result{}, false
 	}
+	came := false
 	if ref, ok := u.snap.Refs[itemKey(a.item.Channel, up.Item)]; ok && up.Item != "" {
-		if it := u.snap.Items[ItemID(ref.ID)]; it == nil || it.Disposition != DisposedWaiting && it.Message == "" {
+		it := u.snap.Items[ItemID(ref.ID)]
+		came = it == nil || it.Disposition != DisposedWaiting
+		if came && (it == nil || it.Message == "") {
 			return result{}, false // it came, and became no message
 		}
 	}
 	if a.item.Message != nil && !u.onItsWay(a) {
-		return result{}, false // whatever it is, it is not on its way
+		// It is no message of ours that is on its way. It may be something in a
+		// conversation that begins only now.
+		if begins := a.item.Ignored != "" && up.Item != "" && !came && !u.begun(a); !begins {
+			return result{}, false
+		}
 	}
 	return u.keep(a, age), true
 }

@@ -135,7 +135,7 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 		return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseInactive}, nil)
 	case it.Quarantined != "" && !a.released:
 		return u.quarantine(a, it.Quarantined, it.Detail)
-	case it.Ignored != "" && (it.Message == nil || !u.begun(a)):
+	case it.Ignored != "" && it.Message == nil:
 		return u.record(a, result{disposition: DisposedIgnored, cause: it.Ignored}, nil)
 	case it.Probe != "":
 		return u.record(a, result{disposition: DisposedApplied, cause: "probe"}, func(i *Item) { i.Detail = "" })
@@ -158,6 +158,9 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 	}
 	if it.Message == nil {
 		return u.waitForInterpretation(a)
+	}
+	if it.Ignored != "" && !u.begun(a) {
+		return u.record(a, result{disposition: DisposedIgnored, cause: it.Ignored}, nil)
 	}
 	if own := u.ownMessage(a); own != nil {
 		if it.Message.Direction != channel.Out {

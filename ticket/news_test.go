@@ -224,6 +224,26 @@ func TestWhatARuleLeavesOutJoinsAConversationThatHadBegun(t *testing.T) {
 	})
 }
 
+func TestWhatARuleLeavesOutWaitsForTheItemThatBeginsItsConversation(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		ch, _ := page(o)
+		answer := func(key, begins channel.Key, conversation string) *channel.Item {
+			return &channel.Item{Channel: ch.ID, Keys: []channel.Key{key}, At: time.Now(), Ignored: channel.CauseRule,
+				Update:  &channel.Update{Kind: channel.UpdateEcho, IDs: []string{string(key)}, Conversation: conversation, Wait: time.Hour, Item: begins},
+				Message: &channel.Message{Direction: channel.Out, Conversation: conversation, ExternalID: string(key), To: []channel.Party{from("psid2")}, Text: "20"}}
+		}
+		o.accept(answer("a1", "top", "thread"), answer("a2", "never", "elsewhere"), answer("a3", "", "anywhere"))
+		l := o.ledger()
+		require.EqualValues(t, 2, l.Waiting)
+		require.EqualValues(t, 1, l.Ignored[channel.CauseRule])
+		o.accept(&channel.Item{Channel: ch.ID, Keys: []channel.Key{"top"}, At: time.Now().Add(-time.Minute),
+			Message: &channel.Message{From: from("psid2"), Conversation: "thread", ExternalID: "top", Text: "?"}})
+		time.Sleep(2 * time.Hour)
+		require.Len(t, o.timeline(o.tickets()[0].ID), 2)
+		require.EqualValues(t, 2, o.ledger().Ignored[channel.CauseRule])
+	})
+}
+
 func TestWhatOurSideWritesCanMakeATicket(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.connect(channeltest.MemoryAccount{Address: "page"}, ticket.Settings{Queue: "support"})

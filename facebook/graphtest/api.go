@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -167,9 +168,7 @@ func (g *Graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(statusDown)
 		return
 	}
-	for k, v := range f.Header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), f.Header)
 	if f.Lost && !f.Done {
 		panic(http.ErrAbortHandler)
 	}
@@ -204,7 +203,7 @@ func (g *Graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.answerError(w, bad)
 	case out != nil:
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(out)
+		writeJSON(w, out)
 	}
 }
 
@@ -240,9 +239,7 @@ func (g *Graph) params(r *http.Request) (url.Values, error) {
 		if err := r.ParseMultipartForm(limit); err != nil {
 			return nil, err
 		}
-		for k, v := range r.MultipartForm.Value {
-			q[k] = v
-		}
+		maps.Copy(q, r.MultipartForm.Value)
 		for k, files := range r.MultipartForm.File {
 			q.Set(k, strconv.FormatInt(files[0].Size, 10)+" bytes of "+files[0].Header.Get("Content-Type")+" "+files[0].Filename)
 		}
@@ -255,9 +252,7 @@ func (g *Graph) params(r *http.Request) (url.Values, error) {
 		if err != nil {
 			return nil, err
 		}
-		for k, v := range form {
-			q[k] = v
-		}
+		maps.Copy(q, form)
 	}
 	return q, nil
 }
@@ -304,7 +299,16 @@ func (g *Graph) answerError(w http.ResponseWriter, e *apiError) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(object{"error": body})
+	writeJSON(w, object{"error": body})
+}
+
+// writeJSON writes an answer. What cannot be written any more is the caller's.
+func writeJSON(w io.Writer, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("graphtest: encode answer: " + err.Error())
+	}
+	_, _ = w.Write(b)
 }
 
 // proven reports whether a proof is right, in the classic or the timed form (ref

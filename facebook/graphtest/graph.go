@@ -98,7 +98,6 @@ type Page struct {
 	subscribed []string // fields, of this app
 	defaultApp string   // "" when conversation routing is off (ref 9.1, D)
 	takeOver   bool     // the app may take control
-	unpub      bool
 }
 
 // AddPage makes a Page.

@@ -1,6 +1,7 @@
 package graphtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -46,7 +47,9 @@ type sendRequest struct {
 	}
 }
 
-func bug(sub int, text string) *apiError { return &apiError{code: 100, subcode: sub, message: "(#100) " + text} }
+func bug(sub int, text string) *apiError {
+	return &apiError{code: 100, subcode: sub, message: "(#100) " + text}
+}
 
 func (g *Graph) readSend(c *call) (*sendRequest, *apiError) {
 	r := &sendRequest{action: c.q.Get("sender_action"), file: c.q.Get("filedata"), kind: c.q.Get("messaging_type"), tag: c.q.Get("tag")}
@@ -240,7 +243,7 @@ func (g *Graph) conversations(c *call, p *Page) (any, *apiError) {
 			list = append(list, t)
 		}
 	}
-	return paged(c, list, func(a, b *thread) int { return b.updated.Compare(a.updated) }, func(t *thread) object {
+	return paged(c, list, func(a, b *thread) int { return cmp.Or(b.updated.Compare(a.updated), cmp.Compare(b.id, a.id)) }, func(t *thread) object {
 		var messages []object
 		for i := len(t.messages) - 1; i >= 0 && len(messages) < 20; i-- {
 			m := t.messages[i]

@@ -2,6 +2,7 @@ package graphtest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -146,9 +147,7 @@ func (p *Person) write(page, text string, members object, files []object) string
 	if len(files) > 0 {
 		body["attachments"] = files
 	}
-	for k, v := range members {
-		body[k] = v
-	}
+	maps.Copy(body, members)
 	g.tell(t, "messages", object{"sender": object{"id": g.num(t.psid)}, "recipient": object{"id": g.num(page)}, "timestamp": g.millis(m.at), "message": body})
 	return m.mid
 }
