@@ -88,6 +88,10 @@ func rules(all modules) []rule {
 			both(ours, not(kit), not(below("examples"))), exactlyPath("testing"),
 		},
 		{
+			"only email/account carries the IMAP client",
+			both(ours, not(below("email/account", "examples"))), under("github.com/emersion/go-imap"),
+		},
+		{
 			"only email/gmail carries the Google client",
 			both(ours, not(below("email/gmail", "examples"))), under("google.golang.org/api", "google.golang.org/grpc"),
 		},

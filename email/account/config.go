@@ -42,27 +42,38 @@ const (
 // Server is where and how to connect.
 type Server struct {
 	Host string `json:"host"`
-	// Port; 0 means 465 for TLS, 587 otherwise.
+	// Port; 0 means 465 for TLS and 587 otherwise, for IMAP 993 and 143.
 	Port int `json:"port,omitempty"`
-	// Security; empty means STARTTLS on ports other than 465, else TLS.
+	// Security; empty means STARTTLS on ports other than 465 (IMAP: 993),
+	// else TLS.
 	Security Security `json:"security,omitempty"`
 	// Insecure allows Security None for a server that is not on this
 	// machine. The password then crosses the network in clear.
 	Insecure bool `json:"insecure,omitempty"`
 }
 
-func (s Server) withDefaults() Server {
+// service is what is spoken with a server.
+type service struct {
+	name  string
+	tls   int // the port on which TLS comes first
+	clear int // the port on which STARTTLS is usual
+}
+
+func smtpService() service { return service{"SMTP", 465, 587} }
+func imapService() service { return service{"IMAP", 993, 143} }
+
+func (s Server) withDefaults(v service) Server {
 	s.Host = strings.TrimSpace(s.Host)
 	if s.Security == "" {
 		s.Security = STARTTLS
-		if s.Port == 0 || s.Port == 465 {
+		if s.Port == 0 || s.Port == v.tls {
 			s.Security = TLS
 		}
 	}
 	if s.Port == 0 {
-		s.Port = 587
+		s.Port = v.clear
 		if s.Security == TLS {
-			s.Port = 465
+			s.Port = v.tls
 		}
 	}
 	return s
@@ -70,14 +81,14 @@ func (s Server) withDefaults() Server {
 
 // validate checks s, whose defaults are filled in. field is what the caller
 // calls it.
-func (s Server) validate(field string) error {
+func (s Server) validate(field string, v service) error {
 	switch {
 	case s.Host == "":
-		return channel.BadField(field+".host", "is missing; give the provider's SMTP server, such as smtp.example.com")
+		return channel.BadField(field+".host", "is missing; give the provider's %s server, such as %s.example.com", v.name, strings.ToLower(v.name))
 	case !isHostName(s.Host):
 		return channel.BadField(field+".host", "%q is no host name or IP address; give it without scheme and port", s.Host)
 	case s.Port < 1 || s.Port > 65535:
-		return channel.BadField(field+".port", "must be from 1 to 65535; usual are 465 and 587")
+		return channel.BadField(field+".port", "must be from 1 to 65535; usual are %d and %d", v.tls, v.clear)
 	}
 	switch s.Security {
 	case TLS, STARTTLS:
@@ -114,19 +125,6 @@ func isHostName(s string) bool {
 	})
 }
 
-// IMAP says how an account receives by itself. Receiving by IMAP is not
-// available yet, so [Account.Account] refuses it.
-type IMAP struct {
-	Server
-	Folder string `json:"folder,omitempty"`
-	// After says what happens to a mail once it is taken in: "leave", "seen",
-	// "move:FOLDER" or "delete".
-	After string `json:"after,omitempty"`
-	// FirstSync says how much of what is there already is taken in: "none",
-	// "all", or a time in RFC 3339.
-	FirstSync string `json:"first_sync,omitempty"`
-}
-
 // Account is the configuration of one mailbox: a [channel.Config] of kind
 // [Kind]. It prints and marshals without its password; unmarshalling reads one.
 type Account struct {
@@ -145,7 +143,7 @@ type Account struct {
 	SMTP Server `json:"smtp"`
 	IMAP *IMAP  `json:"imap,omitempty"`
 	// ForwardedTo is the hosted mailbox to which the mail server forwards the
-	// account's mail. Empty: the account only sends.
+	// account's mail. Empty, and without IMAP: the account only sends.
 	ForwardedTo channel.ID `json:"forwarded_to,omitempty"`
 }
 
@@ -200,7 +198,11 @@ func (a Account) withDefaults() Account {
 	if a.Name == "" {
 		a.Name = a.Address
 	}
-	a.SMTP = a.SMTP.withDefaults()
+	a.SMTP = a.SMTP.withDefaults(smtpService())
+	if a.IMAP != nil {
+		in := a.IMAP.withDefaults()
+		a.IMAP = &in
+	}
 	return a
 }
 
@@ -230,12 +232,11 @@ func (a Account) validate() error {
 	default:
 		return channel.BadField("auth", "must be password, oauth2 or none")
 	}
-	if err := a.SMTP.validate("smtp"); err != nil {
+	if err := a.SMTP.validate("smtp", smtpService()); err != nil {
 		return err
 	}
 	if a.IMAP != nil {
-		return channel.BadField("imap",
-			"receiving by IMAP is not available yet; leave it out and let the mail server forward to a hosted mailbox")
+		return a.IMAP.validate("imap")
 	}
 	return nil
 }

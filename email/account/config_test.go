@@ -32,7 +32,13 @@ func TestBadConfigurationsNameTheField(t *testing.T) {
 		"unknown security":         {func(a *account.Account) { a.SMTP.Security = "ssl" }, "smtp.security"},
 		"relays only":              {func(a *account.Account) { a.SMTP.Security = account.Opportunistic }, "smtp.security"},
 		"clear text":               {func(a *account.Account) { a.SMTP.Security = account.None }, "smtp.security"},
-		"IMAP":                     {func(a *account.Account) { a.IMAP = &account.IMAP{Server: account.Server{Host: "imap.shop.test"}} }, "imap"},
+		"no IMAP host":             {imap(func(i *account.IMAP) { i.Host = "" }), "imap.host"},
+		"IMAP in clear":            {imap(func(i *account.IMAP) { i.Security = account.None }), "imap.security"},
+		"folder with a line":       {imap(func(i *account.IMAP) { i.Folder = "a\r\nb" }), "imap.folder"},
+		"unknown after":            {imap(func(i *account.IMAP) { i.After = "burn" }), "imap.after"},
+		"moved nowhere":            {imap(func(i *account.IMAP) { i.After = "move: " }), "imap.after"},
+		"moved to itself":          {imap(func(i *account.IMAP) { i.After = "move:INBOX" }), "imap.after"},
+		"unknown first sync":       {imap(func(i *account.IMAP) { i.FirstSync = "yesterday" }), "imap.first_sync"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,9 +49,36 @@ func TestBadConfigurationsNameTheField(t *testing.T) {
 			require.ErrorAs(t, err, &field)
 			require.Equal(t, c.field, field.Field)
 			require.NotEmpty(t, field.Problem)
-			if c.field == "imap" {
-				require.Contains(t, field.Problem, "not available yet")
-			}
+		})
+	}
+}
+
+func imap(change func(*account.IMAP)) func(*account.Account) {
+	return func(a *account.Account) {
+		a.IMAP = &account.IMAP{Server: account.Server{Host: "imap.shop.test"}}
+		change(a.IMAP)
+	}
+}
+
+func TestIMAPHasDefaultsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ in, want account.IMAP }{
+		"nothing": {
+			account.IMAP{Server: account.Server{Host: "h"}},
+			account.IMAP{Server: account.Server{Host: "h", Port: 993, Security: account.TLS}, Folder: "INBOX", After: "leave", FirstSync: "none"},
+		},
+		"port 143": {
+			account.IMAP{Server: account.Server{Host: "h", Port: 143}, Folder: "inbox", After: "move:Done", FirstSync: "2026-11-01T00:00:00Z"},
+			account.IMAP{Server: account.Server{Host: "h", Port: 143, Security: account.STARTTLS}, Folder: "INBOX", After: "move:Done", FirstSync: "2026-11-01T00:00:00Z"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			saved, err := account.Account{Address: address, Password: password, SMTP: account.Server{Host: "h"}, IMAP: &c.in}.Account()
+			require.NoError(t, err)
+			got, err := account.Load(saved)
+			require.NoError(t, err)
+			require.Equal(t, c.want, *got.IMAP)
 		})
 	}
 }
@@ -120,6 +153,13 @@ func TestInfo(t *testing.T) {
 	require.True(t, w.open(t).Info().CanReceive)
 	_, receives := w.open(t).(channel.Receiver)
 	require.False(t, receives)
+	w.conf.ForwardedTo = ""
+	w.conf.IMAP = &account.IMAP{Server: account.Server{Host: "imap.shop.test"}}
+	info = w.open(t).Info()
+	require.True(t, info.CanReceive)
+	require.True(t, info.Exclusive, "one node reads a folder")
+	_, receives = w.open(t).(channel.Receiver)
+	require.True(t, receives)
 }
 
 func TestOpenRefusesWhatItCannotServe(t *testing.T) {

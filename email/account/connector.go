@@ -28,6 +28,8 @@ type Connector struct {
 	// means this machine's, or its address.
 	HelloName string
 	Timeouts  Timeouts
+	// Receiving is about accounts that receive by IMAP.
+	Receiving Receiving
 }
 
 var _ channel.Connector = (*Connector)(nil)
@@ -36,7 +38,7 @@ var _ channel.Connector = (*Connector)(nil)
 func (c Connector) Kind() channel.Kind { return Kind }
 
 // Open validates the account and returns its channel, a [channel.Sender] and
-// [channel.Checker].
+// [channel.Checker], and a [channel.Receiver] if it has IMAP.
 func (c Connector) Open(_ context.Context, acct channel.Account, env channel.Env) (channel.Channel, error) {
 	conf, err := Load(acct)
 	if err != nil {
@@ -68,7 +70,13 @@ func (c Connector) Open(_ context.Context, acct channel.Account, env channel.Env
 	}
 	// The channel keeps it in the login, where nothing prints it.
 	m.conf.Password = ""
-	return m, nil
+	if conf.IMAP == nil {
+		return m, nil
+	}
+	return &receivingMailbox{mailbox: m, link: imapLink{
+		server: conf.IMAP.Server, tls: c.TLS, connect: m.mailer.link.timeouts.Connect,
+		pace: c.Receiving.withDefaults(), dial: env.Dial, login: m.mailer.login,
+	}}, nil
 }
 
 func isHelloName(s string) bool {
@@ -78,17 +86,19 @@ func isHelloName(s string) bool {
 func infoOf(acct channel.Account, conf Account) channel.Info {
 	return channel.Info{
 		ID: acct.ID, Kind: Kind, Name: conf.Name, Address: conf.Address, Scheme: "mailto",
-		CanSend: true, CanStart: true, CanReceive: acct.ReceivesVia != "",
-		Mail: true,
+		CanSend: true, CanStart: true, CanReceive: acct.ReceivesVia != "" || conf.IMAP != nil,
+		Exclusive: conf.IMAP != nil, Mail: true,
 	}
 }
 
-// mailbox is one opened account. It keeps no connection between messages.
+// mailbox is one opened account. It keeps no connection between messages that
+// it sends.
 type mailbox struct {
 	conf   Account
 	info   channel.Info
 	env    channel.Env
 	mailer mailer
+	board  board
 }
 
 var (
@@ -125,11 +135,11 @@ func (m *mailbox) Send(ctx context.Context, out *channel.Outbound) (channel.Rece
 // report turns the end of a login into the channel's status.
 func (m *mailbox) report(f *failure) {
 	if f == nil {
-		m.env.Report(channel.Status{State: channel.StateLive, LastSeen: m.env.Now()})
+		m.board.put(m.env, sending, channel.Status{State: channel.StateLive, LastSeen: m.env.Now()})
 		return
 	}
 	if st, ok := f.status(m.env.Now()); ok {
-		m.env.Report(st)
+		m.board.put(m.env, sending, st)
 	}
 }
 

@@ -1,12 +1,34 @@
 // Package account is the mailbox that a customer of ours has elsewhere: it sends
-// through its provider's SMTP server, and receives because that provider forwards
-// to a hosted mailbox. The same code is the portal's own sender, [Relay].
+// through its provider's SMTP server, and receives by IMAP, or because that provider
+// forwards to a hosted mailbox, or both. The same code is the portal's own sender, [Relay].
 //
 //	desk, err := ticket.New(ticket.Config{Connectors: []channel.Connector{account.Connector{}}, ...})
 //	ch, err := desk.Connect(ctx, account.Account{
 //		Address: "help@example.com", Password: "...",
 //		SMTP: account.Server{Host: "smtp.example.com"},
+//		IMAP: &account.IMAP{Server: account.Server{Host: "imap.example.com"}},
 //	}, ticket.Settings{})
+//
+// # Receiving
+//
+// One folder is read, by UIDVALIDITY and UID and never by flags, oldest first, with
+// IDLE where the server has it and by looking again and again beneath. It is opened
+// for reading only (EXAMINE, BODY.PEEK), except for the moment in which
+// [IMAP].After is done. The cursor is saved once mails are committed, so that it
+// may lag and a mail may come twice, which its content key makes one again. When
+// the server has renumbered the folder, two weeks before the last success are
+// looked through again. A mail of more than a megabyte is fetched in parts and
+// kept by the sink if it is a [channel.BodyKeeper], in a file otherwise.
+//
+// A mail that fails again and again is tried behind the next one, set aside once
+// that one shows that it alone is the cause, tried eight more times over hours,
+// and then reported as quarantined; it stays in its folder. A mail that the sink
+// rejects for good is passed over. Neither is marked, moved or deleted, and
+// neither is one that was too large to be taken whole, see [Receiving].
+//
+// Every exchange has a deadline, and every answer a bound. After a failure the
+// connection is made anew with growing pauses. Refused credentials are tried three
+// times, then once an hour.
 //
 // # Delivery
 //
@@ -46,11 +68,13 @@
 //
 // # Concurrency
 //
-// Everything is safe for concurrent use. Each message has a connection of its
+// Everything is safe for concurrent use. Receive holds one connection and
+// runs on one node at a time (Info.Exclusive). Each message sent has a connection of its
 // own, closed as soon as the context of Send ends; a [oauth2.TokenSource] that
 // hangs keeps one goroutine until it returns.
 //
 // # Testing
 //
-// Package emailtest has a server that fails on demand, and starts a Postfix.
+// Package emailtest has servers that fail on demand, and starts a Postfix and
+// a Dovecot.
 package account

@@ -91,6 +91,9 @@ func (f *failure) sendError() *channel.SendError {
 // finding returns f as a Check reports it.
 func (f *failure) finding() channel.Finding {
 	code := f.code
+	if strings.HasPrefix(code, "imap_") {
+		code = "folder"
+	}
 	if strings.HasPrefix(code, "smtp_") {
 		code = map[stage]string{
 			stageConnect: "connect", stageGreeting: "greeting", stageLogin: "login",

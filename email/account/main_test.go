@@ -36,7 +36,7 @@ func leftover() string {
 		left = ""
 		buf := make([]byte, 1<<20)
 		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "/email/account.") && !strings.Contains(g, "TestMain") {
+			if (strings.Contains(g, "/email/account.") || strings.Contains(g, "/go-imap/")) && !strings.Contains(g, "TestMain") {
 				left += g + "\n\n"
 			}
 		}

@@ -1,5 +1,5 @@
-// Package emailtest has mail servers for tests: an SMTP server in memory that
-// fails on demand, and a starter for a real Postfix. A host tests its own use of
+// Package emailtest has mail servers for tests: an SMTP and an IMAP server in
+// memory that fail on demand, and starters for a real Postfix and Dovecot. A host tests its own use of
 // mail accounts with them, offline and without another library.
 //
 //	srv := emailtest.NewSMTP(t, emailtest.WithTLS(), emailtest.WithUser("help@example.com", "secret"))
@@ -18,8 +18,24 @@
 //	srv.Fault(emailtest.Fault{At: emailtest.AtDot, Drop: true})    // not stored, and no answer
 //	srv.Fault(emailtest.Fault{At: emailtest.AtAnswer, Drop: true}) // stored, and the answer lost
 //
+// Of IMAP the points are commands, and the inside of a mail's content:
+//
+//	in := emailtest.NewIMAP(t, emailtest.IMAPWithUser("help@example.com", "secret"))
+//	in.Add("INBOX", mail, time.Now())
+//	in.Fault(emailtest.Fault{At: emailtest.AtFetch, Hang: true, Times: 1})
+//	in.Fault(emailtest.Fault{At: emailtest.AtFetch, UID: 7, Drop: true})          // one poison mail
+//	in.Fault(emailtest.Fault{At: emailtest.AtLiteral, Bytes: 1000, Drop: true})   // in the middle of a mail
+//	in.Fault(emailtest.Fault{At: emailtest.AtLiteral, Slow: time.Millisecond})    // byte by byte
+//	in.Fault(emailtest.Fault{At: emailtest.AtLogin, Reply: "NO [UNAVAILABLE] later", Times: 3})
+//	in.Fault(emailtest.Fault{At: emailtest.AtFetch, Reply: "NO [LIMIT] slow down", Times: 2})
+//	in.Fault(emailtest.Fault{At: emailtest.AtDone, Hang: true})                   // dead while idling
+//	in.Deafen(true)        // IDLE says nothing any more
+//	in.Announce("INBOX")   // EXISTS again, without news
+//	in.Renumber("INBOX")   // another UIDVALIDITY, other UIDs
+//	in.Disconnect()
+//
 // [SMTP].Hide strips an extension, such as STARTTLS, from what the server
-// announces; [WithCertificateFor] gives it a certificate for another name.
+// announces, and [IMAP].Hide a capability; [WithCertificateFor] gives it a certificate for another name.
 //
 // # Concurrency
 //

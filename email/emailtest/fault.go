@@ -1,14 +1,16 @@
 package emailtest
 
 import (
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
-// Point is a place in an SMTP session where a [Fault] can strike.
+// Point is a place in a session where a [Fault] can strike.
 type Point string
 
-// The points, in the order of a session.
+// The points of SMTP, in the order of a session.
 const (
 	AtConnect  Point = "connect"  // instead of the greeting
 	AtHello    Point = "EHLO"     // EHLO and HELO
@@ -29,16 +31,22 @@ type Fault struct {
 	At Point
 	// Recipient limits a fault at RCPT to one address. Empty means all.
 	Recipient string
+	// UID limits a fault of IMAP to commands that name this mail. 0 means all.
+	UID uint32
 	// Skip lets that many pass first.
 	Skip int
 	// Times is how often it happens. 0 means always.
 	Times int
 	// Bytes is how much of the content is read before a fault at the body
-	// strikes; 0 means none of it.
+	// strikes, or sent before one at a literal; 0 means none of it.
 	Bytes int
+	// Untagged is a line that an IMAP server sends before it goes on as is
+	// due, without the asterisk: "VANISHED 1:3".
+	Untagged string
 
 	// Reply is answered instead of what is due, such as "451 4.3.0 later".
-	// Lines are divided by "\n"; the code stands on each.
+	// Lines are divided by "\n"; the code stands on each. Of IMAP it is
+	// what stands behind the tag: "NO [UNAVAILABLE] later".
 	Reply string
 	// Hang leaves the client without an answer until it goes away. At the
 	// body the server stops reading until it is closed.
@@ -55,13 +63,22 @@ type scripted struct {
 	seen int
 }
 
+// script is what a server does wrong.
+type script struct {
+	mu     sync.Mutex
+	faults []*scripted
+}
+
 // strike returns the fault that happens now, if any. Faults are tried in the
 // order in which they were added.
-func (s *SMTP) strike(at Point, recipient string) (Fault, bool) {
+func (s *script) strike(at Point, recipient string, uids ...uint32) (Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.faults {
 		if f.At != at || (f.Recipient != "" && !strings.EqualFold(f.Recipient, recipient)) {
+			continue
+		}
+		if f.UID != 0 && !slices.Contains(uids, f.UID) {
 			continue
 		}
 		if f.Times > 0 && f.seen >= f.Skip+f.Times {
@@ -76,14 +93,14 @@ func (s *SMTP) strike(at Point, recipient string) (Fault, bool) {
 }
 
 // Fault adds a fault to the script. It may be called while clients are served.
-func (s *SMTP) Fault(f Fault) {
+func (s *script) Fault(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, &scripted{Fault: f})
 }
 
 // Heal removes every fault.
-func (s *SMTP) Heal() {
+func (s *script) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil

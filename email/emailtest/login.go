@@ -18,7 +18,8 @@ func (c *conversation) auth(rest string) error {
 			return c.reply(f, hit, "")
 		}
 	}
-	user, ok, err := c.login(name, initial)
+	users := saslUsers{users: c.s.conf.users, tokens: c.s.conf.tokens, challenge: c.challenge}
+	user, ok, err := users.login(name, initial)
 	if err != nil {
 		return err
 	}
@@ -29,8 +30,15 @@ func (c *conversation) auth(rest string) error {
 	return c.write(0, []string{"235 2.7.0 welcome"})
 }
 
-func (c *conversation) login(name, initial string) (user string, ok bool, err error) {
-	conf := c.s.conf
+// saslUsers are those who may log in, and how they are asked.
+type saslUsers struct {
+	users, tokens map[string]string
+	// challenge sends a challenge, which it encodes, and returns the answer as it came.
+	challenge func(text string) (string, error)
+}
+
+// login runs one SASL exchange and returns who it was and whether it worked.
+func (c saslUsers) login(name, initial string) (user string, ok bool, err error) {
 	if name == "LOGIN" {
 		user := initial
 		if user == "" {
@@ -43,7 +51,7 @@ func (c *conversation) login(name, initial string) (user string, ok bool, err er
 			return "", false, err
 		}
 		u, p := decode64(user), decode64(password)
-		want, known := conf.users[u]
+		want, known := c.users[u]
 		return u, known && p == want, nil
 	}
 	if initial == "" {
@@ -58,12 +66,12 @@ func (c *conversation) login(name, initial string) (user string, ok bool, err er
 		if len(parts) != 3 {
 			return "", false, nil
 		}
-		want, known := conf.users[parts[1]]
+		want, known := c.users[parts[1]]
 		return parts[1], known && parts[2] == want, nil
 	case "XOAUTH2":
 		u, t, _ := strings.Cut(strings.TrimSuffix(text, "\x01\x01"), "\x01auth=Bearer ")
 		u = strings.TrimPrefix(u, "user=")
-		if want, known := conf.tokens[u]; known && t == want {
+		if want, known := c.tokens[u]; known && t == want {
 			return u, true, nil
 		}
 	case "OAUTHBEARER":
@@ -71,7 +79,7 @@ func (c *conversation) login(name, initial string) (user string, ok bool, err er
 		head, _, _ = strings.Cut(head, "\x01")
 		u := strings.TrimSuffix(strings.TrimPrefix(head, "n,a="), ",")
 		u = strings.NewReplacer("=3D", "=", "=2C", ",").Replace(u)
-		if want, known := conf.tokens[u]; known && t == want {
+		if want, known := c.tokens[u]; known && t == want {
 			return u, true, nil
 		}
 	default:

@@ -24,8 +24,9 @@ type SMTP struct {
 	closed chan struct{}
 	wg     sync.WaitGroup
 
+	script
+
 	mu       sync.Mutex
-	faults   []*scripted
 	hidden   map[string]bool
 	commands []string
 	conns    map[net.Conn]bool

@@ -51,8 +51,18 @@ type accountIn struct {
 }
 
 func (in accountIn) merge(a account.Account) (account.Account, error) {
-	if len(in.IMAP) > 0 && string(in.IMAP) != "null" {
-		return a, notAvailableError{"config.imap: receiving by IMAP"}
+	switch {
+	case string(in.IMAP) == "null":
+		a.IMAP = nil // no longer
+	case len(in.IMAP) > 0:
+		var given imapIn
+		if err := decodeJSON("config.imap", in.IMAP, &given); err != nil {
+			return a, err
+		}
+		if given.Port != nil && *given.Port == 0 {
+			return a, badField("config.imap.port", "must be from 1 to 65535")
+		}
+		a.IMAP = given.merge(a.IMAP)
 	}
 	if in.Address != nil && *in.Address != a.Address && a.Username == a.Address {
 		a.Username = "" // the new address
@@ -67,6 +77,26 @@ func (in accountIn) merge(a account.Account) (account.Account, error) {
 	a.SMTP = in.SMTP.merge(a.SMTP)
 	setText(&a.ForwardedTo, in.ForwardedTo)
 	return a, nil
+}
+
+// imapIn is how an account receives, as it is given.
+type imapIn struct {
+	serverIn
+	Folder    *string `json:"folder"`
+	After     *string `json:"after"`
+	FirstSync *string `json:"first_sync"`
+}
+
+func (in imapIn) merge(saved *account.IMAP) *account.IMAP {
+	var out account.IMAP
+	if saved != nil {
+		out = *saved
+	}
+	out.Server = in.serverIn.merge(out.Server)
+	set(&out.Folder, in.Folder)
+	set(&out.After, in.After)
+	set(&out.FirstSync, in.FirstSync)
+	return &out
 }
 
 type mailboxIn struct {

@@ -1,0 +1,110 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// Check looks at both directions at once: at sending as an account without IMAP
+// does, and at receiving by connecting, logging in and opening the folder, which
+// changes nothing. Findings about receiving have Data["server"] "imap" and the
+// same codes, and besides
+//
+//	folder        the folder is not there, or cannot be opened or be read
+//	after_folder  a warning: mails are to be moved to a folder that is not there
+//	after         a warning: the server has no safe way to move mails
+//
+// The ok lists the folders that can be chosen in Data["folders"], a line each.
+// It ends within Timeouts.Check.
+func (m *receivingMailbox) Check(ctx context.Context) []channel.Finding {
+	in := make(chan []channel.Finding, 1)
+	go func() { in <- m.checkIMAP(ctx) }()
+	return append(m.mailbox.Check(ctx), <-in...)
+}
+
+func (m *receivingMailbox) checkIMAP(ctx context.Context) []channel.Finding {
+	limit := m.mailer.link.timeouts.Check
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	findings, f := m.lookIn(ctx)
+	if f != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			code := map[stage]string{stageConnect: "connect", stageGreeting: "greeting", stageLogin: "login"}[f.stage]
+			if code == "" {
+				code = "folder"
+			}
+			f = &failure{
+				stage: f.stage, code: code, text: fmt.Sprintf("%s did not answer within %s", m.link.server.address(), limit),
+				fix: "Check host, port and security: port 993 wants tls, 143 wants starttls.",
+			}
+		}
+		findings = []channel.Finding{f.finding()}
+	}
+	if m.link.server.Security == None && !isLoopback(m.link.server.Host) {
+		findings = append(findings, channel.Finding{
+			Code: "insecure", Severity: channel.SeverityWarning,
+			Text: "password and mails cross the network in clear",
+			Fix:  "Choose security tls or starttls if the server knows either.",
+		})
+	}
+	for i := range findings {
+		if findings[i].Data == nil {
+			findings[i].Data = map[string]string{}
+		}
+		findings[i].Data["server"] = "imap"
+	}
+	return findings
+}
+
+// lookIn does what receiving does before the first mail.
+func (m *receivingMailbox) lookIn(ctx context.Context) ([]channel.Finding, *failure) {
+	c, f := m.link.open(ctx)
+	if f != nil {
+		return nil, f
+	}
+	defer c.logout()
+	folder, f := c.resolve(m.conf.IMAP.Folder)
+	if f != nil {
+		return nil, f
+	}
+	if _, err := c.examine(folder); err != nil {
+		return nil, c.folderFailure(folder, err)
+	}
+	all, err := c.folders()
+	if err != nil {
+		return nil, c.failed(stageMail, err)
+	}
+	var findings []channel.Finding
+	var names []string
+	target, moves := strings.CutPrefix(m.conf.IMAP.After, afterMove)
+	found := false
+	for _, f := range all {
+		found = found || f.name == target
+		if f.unfit() == "" {
+			names = append(names, oneLine(f.name, nil))
+		}
+	}
+	if moves && !found {
+		findings = append(findings, channel.Finding{
+			Code: "after_folder", Severity: channel.SeverityWarning,
+			Text: "there is no folder " + oneLine(target, nil) + " to move mails to; until there is, they stay where they are",
+			Fix:  "Make the folder, or choose another.",
+		})
+	}
+	if moves && !c.movesSafely() {
+		findings = append(findings, channel.Finding{
+			Code: "after", Severity: channel.SeverityWarning,
+			Text: "the server has no safe way to move mails; they stay where they are",
+			Fix:  "Choose leave or seen.",
+		})
+	}
+	return append(findings, channel.Finding{
+		Code: "ok", Severity: channel.SeverityOK,
+		Text: fmt.Sprintf("connected to %s, and the folder %s can be read", m.link.server.address(), oneLine(folder, nil)),
+		Data: map[string]string{"folders": strings.Join(names, "\n")},
+	}), nil
+}

@@ -1,0 +1,342 @@
+package account
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+)
+
+// imapConn is one connection to an IMAP server, with a folder open once it is
+// logged in. This file and imapmail.go are all that knows the IMAP library. It
+// is for one goroutine at a time and bound to the context it was opened with.
+type imapConn struct {
+	ctx     context.Context
+	server  Server
+	pace    Receiving
+	raw     *meteredConn
+	client  *imapclient.Client
+	secrets []string
+	changed chan struct{} // the server says that something changed
+	stop    func() bool
+}
+
+// imapLink says how to reach and enter a server.
+type imapLink struct {
+	server  Server
+	tls     *tls.Config
+	connect time.Duration
+	pace    Receiving // with defaults
+	dial    dialFunc
+	login   login
+}
+
+// Bounds of what a server may send in answer to one command, besides content
+// that was asked for.
+const (
+	maxAnswer = 64 << 20 // SEARCH over a million mails stays below it
+	maxIdle   = 1 << 20
+)
+
+var errBudget = errors.New("the server sends more than was asked for")
+
+// meteredConn bounds what is read between two calls of allow, since the library
+// reads lines of any length into memory.
+type meteredConn struct {
+	net.Conn
+	left atomic.Int64
+}
+
+func (c *meteredConn) allow(n int64) { c.left.Store(n) }
+
+func (c *meteredConn) Read(p []byte) (int, error) {
+	if c.left.Load() <= 0 {
+		return 0, errBudget
+	}
+	n, err := c.Conn.Read(p)
+	c.left.Add(int64(-n))
+	return n, err
+}
+
+// open connects, encrypts, waits for the greeting and logs in.
+func (l imapLink) open(ctx context.Context) (*imapConn, *failure) {
+	dctx, cancel := context.WithTimeout(ctx, l.connect)
+	raw, err := l.dial(dctx, "tcp", l.server.address())
+	cancel()
+	if err != nil {
+		return nil, forIMAP(dialFailure(ctx, l.server, err))
+	}
+	c := &imapConn{ctx: ctx, server: l.server, pace: l.pace, changed: make(chan struct{}, 1)}
+	c.stop = context.AfterFunc(ctx, func() { raw.Close() })
+	f := c.start(raw, l)
+	if f == nil {
+		f = c.authenticate(l.login)
+	}
+	if f == nil {
+		c.introduce()
+		return c, nil
+	}
+	c.close()
+	raw.Close()
+	return nil, forIMAP(f)
+}
+
+// forIMAP puts IMAP's ports where the text names those of SMTP.
+func forIMAP(f *failure) *failure {
+	names := strings.NewReplacer("465", "993", "587", "143", "SMTP", "IMAP")
+	f.fix = names.Replace(f.fix)
+	return f
+}
+
+func (c *imapConn) start(raw net.Conn, l imapLink) *failure {
+	cfg := &tls.Config{}
+	if l.tls != nil {
+		cfg = l.tls.Clone()
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName = l.server.Host
+	}
+	if cfg.MinVersion == 0 {
+		cfg.MinVersion = tls.VersionTLS12
+	}
+	conn := raw
+	if l.server.Security == TLS {
+		t := tls.Client(raw, cfg)
+		ctx, cancel := context.WithTimeout(c.ctx, l.connect)
+		defer cancel()
+		if err := t.HandshakeContext(ctx); err != nil {
+			return tlsFailure(c.ctx, l.server, err)
+		}
+		conn = t
+	}
+	c.raw = &meteredConn{Conn: conn}
+	opts := &imapclient.Options{TLSConfig: cfg, UnilateralDataHandler: &imapclient.UnilateralDataHandler{
+		// They run where the connection is read, so they must not block.
+		Mailbox: func(*imapclient.UnilateralDataMailbox) { c.notice() },
+		Expunge: func(uint32) {},
+	}}
+	var startTLSErr error
+	err := c.guard(l.connect, maxIdle, func() error {
+		if l.server.Security != STARTTLS {
+			c.client = imapclient.New(c.raw, opts)
+			return c.client.WaitGreeting()
+		}
+		// It refuses to go on in clear, whatever the server answers.
+		c.client, startTLSErr = imapclient.NewStartTLS(c.raw, opts)
+		return startTLSErr
+	})
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*imap.Error](err); ok && startTLSErr != nil {
+		return &failure{
+			stage: stageConnect, code: "starttls_missing",
+			text: l.server.address() + " refuses STARTTLS: " + oneLine(e.Text, nil),
+			fix:  "Use the provider's TLS port (465, security tls). Nothing was sent.",
+		}
+	}
+	if isTLSError(err) {
+		return tlsFailure(c.ctx, l.server, err)
+	}
+	return c.failed(stageGreeting, err)
+}
+
+func isTLSError(err error) bool {
+	_, cert := errors.AsType[*tls.CertificateVerificationError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	return cert || record || alert
+}
+
+func (c *imapConn) notice() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// close ends the connection at once.
+func (c *imapConn) close() {
+	c.stop()
+	if c.raw != nil {
+		closeNow(c.raw)
+	}
+	if c.client != nil {
+		_ = c.client.Close() // waits for the reading goroutine
+	}
+}
+
+// closeNow closes without TLS's farewell, which would wait for the peer.
+func closeNow(c *meteredConn) {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		t.NetConn().Close()
+		return
+	}
+	c.Conn.Close()
+}
+
+// logout says goodbye and closes.
+func (c *imapConn) logout() {
+	_ = c.guard(quitWait, maxIdle, func() error { return c.client.Logout().Wait() })
+	c.close()
+}
+
+var errSilent = errors.New("the server did not answer in time")
+
+// guard runs one exchange, which blocks until the connection is closed if the
+// server is silent: the library has no deadlines for answers. budget is how
+// many bytes the server may send.
+func (c *imapConn) guard(limit time.Duration, budget int64, exchange func() error) error {
+	c.raw.allow(budget)
+	var silent atomic.Bool
+	t := time.AfterFunc(limit, func() {
+		silent.Store(true)
+		closeNow(c.raw)
+	})
+	err := exchange()
+	t.Stop()
+	if err != nil && silent.Load() {
+		return errSilent
+	}
+	return err
+}
+
+// failed makes a failure of an error of an exchange.
+func (c *imapConn) failed(at stage, err error) *failure {
+	if c.ctx.Err() == nil {
+		if errors.Is(err, errSilent) {
+			err = os.ErrDeadlineExceeded
+		}
+		if e, ok := errors.AsType[*imap.Error](err); ok {
+			text := oneLine(e.Text, c.secrets)
+			if text == "" {
+				text = string(e.Type)
+			}
+			f := &failure{stage: at, code: "imap_" + strings.ToLower(string(e.Type)), text: text}
+			if at == stageGreeting {
+				f.code = "greeting"
+				f.fix = "The server turned the connection away. Ask its operator, or try later."
+			}
+			return f
+		}
+	}
+	f := broken(c.ctx, at, err)
+	f.text = oneLine(f.text, c.secrets)
+	f.err = nil // the library's text may quote what the server sent
+	return f
+}
+
+// authenticate logs in by the account's own mechanisms.
+func (c *imapConn) authenticate(l login) *failure {
+	if l.auth == AuthNone {
+		return nil
+	}
+	if c.server.Security == None && !isLoopback(c.server.Host) && !c.server.Insecure {
+		return &failure{
+			stage: stageLogin, code: "login", fix: "Choose security tls or starttls.",
+			text: "the connection is not encrypted, so the credentials were not sent",
+		}
+	}
+	var caps imap.CapSet
+	if err := c.guard(c.pace.Command, maxIdle, func() error {
+		if caps = c.client.Caps(); caps == nil {
+			return errSilent
+		}
+		return nil
+	}); err != nil {
+		return c.failed(stageLogin, err)
+	}
+	var possible []mechanism
+	if l.auth == AuthOAuth2 {
+		ctx, cancel := context.WithTimeout(c.ctx, c.pace.Command)
+		defer cancel()
+		token, err := accessToken(ctx, l.token)
+		if err == nil && strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			err = errors.New("not a token")
+		}
+		if err != nil {
+			return tokenFailure(ctx, err)
+		}
+		possible = tokenMechanisms(c.server, l.username, token)
+		c.secrets = forms(token, string(possible[0].initial), string(possible[1].initial))
+	} else {
+		possible = passwordMechanisms(l.username, l.password)
+		c.secrets = forms(l.password, "\x00"+l.username+"\x00"+l.password)
+	}
+	for _, m := range possible {
+		if caps.Has(imap.AuthCap(m.name)) {
+			return c.loggedIn(c.guard(c.pace.Command, maxIdle, func() error { return c.client.Authenticate(&saslExchange{m: m}) }))
+		}
+	}
+	if l.auth == AuthPassword && !caps.Has(imap.CapLoginDisabled) {
+		return c.loggedIn(c.guard(c.pace.Command, maxIdle, func() error { return c.client.Login(l.username, l.password).Wait() }))
+	}
+	var offered []string
+	for _, m := range caps.AuthMechanisms() {
+		offered = append(offered, strings.ToUpper(m))
+	}
+	slices.Sort(offered)
+	return noMechanism(l.auth, offered)
+}
+
+// loggedIn turns the end of a login into nil or a failure. RFC 5530 tells a
+// server in trouble from credentials that do not work.
+func (c *imapConn) loggedIn(err error) *failure {
+	if err == nil {
+		return nil
+	}
+	f := c.failed(stageLogin, err)
+	e, ok := errors.AsType[*imap.Error](err)
+	if !ok {
+		return f
+	}
+	f.code = "login"
+	switch e.Code {
+	case imap.ResponseCodeUnavailable, imap.ResponseCodeServerBug, imap.ResponseCodeInUse, imap.ResponseCodeLimit:
+		f.fix = "The server is in trouble. It is tried again by itself."
+		return f
+	}
+	f.authorization = true
+	f.fix = "Check user name and password, and that the provider allows IMAP. Many want an app password, or OAuth, for programs."
+	return f
+}
+
+// saslExchange is a mechanism as the library wants it.
+type saslExchange struct {
+	m mechanism
+	n int
+}
+
+// Start returns what the client says first.
+func (s *saslExchange) Start() (string, []byte, error) { return s.m.name, s.m.initial, nil }
+
+// Next answers a challenge.
+func (s *saslExchange) Next(challenge []byte) ([]byte, error) {
+	answer, err := s.m.next(s.n, challenge)
+	s.n++
+	return answer, err
+}
+
+// introduce says who we are (RFC 2971): Google asks for it, and some servers
+// let nobody in without. What they answer does not matter.
+func (c *imapConn) introduce() {
+	_ = c.guard(c.pace.Command, maxIdle, func() error {
+		if !c.client.Caps().Has(imap.CapID) {
+			return nil
+		}
+		_, err := c.client.ID(&imap.IDData{Name: "Anteroom", Vendor: "Anteroom"}).Wait()
+		return err
+	})
+}
+
+// String keeps secrets out of what prints a connection.
+func (c *imapConn) String() string { return fmt.Sprintf("imap %s", c.server.address()) }

@@ -1,0 +1,280 @@
+package account
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+)
+
+// chunk is how much of a mail one command asks for: what a slow line carries
+// within the library's deadline for a literal, which is 5 min for the whole.
+const chunk = 1 << 20
+
+// maxListed bounds how many mails one SEARCH may name.
+const maxListed = 4 << 20
+
+// folderState is what a server says when a folder is opened.
+type folderState struct {
+	validity uint32
+	next     uint32 // 0 if the server does not say
+}
+
+// folderInfo is one folder of an account.
+type folderInfo struct {
+	name string
+	use  []string // special uses in lower case, with the backslash
+}
+
+// folders lists what there is, with special uses where the server knows them.
+func (c *imapConn) folders() ([]folderInfo, error) {
+	var out []folderInfo
+	err := c.guard(c.pace.Command, maxIdle, func() error {
+		var opts *imap.ListOptions
+		if caps := c.client.Caps(); caps.Has(imap.CapSpecialUse) && caps.Has(imap.CapListExtended) {
+			opts = &imap.ListOptions{ReturnSpecialUse: true}
+		}
+		list, err := c.client.List("", "*", opts).Collect()
+		for _, d := range list {
+			f := folderInfo{name: d.Mailbox}
+			for _, a := range d.Attrs {
+				f.use = append(f.use, strings.ToLower(string(a)))
+			}
+			if !slices.Contains(f.use, `\noselect`) && !slices.Contains(f.use, `\nonexistent`) {
+				out = append(out, f)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// examine opens a folder so that nothing in it can change by what we do.
+func (c *imapConn) examine(folder string) (folderState, error) { return c.choose(folder, true) }
+
+func (c *imapConn) choose(folder string, readOnly bool) (folderState, error) {
+	var st folderState
+	err := c.guard(c.pace.Command, maxIdle, func() error {
+		d, err := c.client.Select(folder, &imap.SelectOptions{ReadOnly: readOnly}).Wait()
+		if err == nil {
+			st = folderState{d.UIDValidity, uint32(d.UIDNext)}
+		}
+		return err
+	})
+	return st, err
+}
+
+// list returns the UIDs from one to another (0: to the last) in order. A time
+// limits them to what the server received on its day, a day before, or later.
+func (c *imapConn) list(from, to uint32, since time.Time) ([]uint32, error) {
+	var set imap.UIDSet
+	set.AddRange(imap.UID(from), imap.UID(to))
+	criteria := &imap.SearchCriteria{UID: []imap.UIDSet{set}}
+	if !since.IsZero() {
+		criteria.Since = since.AddDate(0, 0, -1) // the server's day may be another
+	}
+	var out []uint32
+	err := c.guard(c.pace.Fetch, maxAnswer, func() error {
+		var opts *imap.SearchOptions
+		if c.client.Caps().Has(imap.CapESearch) {
+			opts = &imap.SearchOptions{ReturnAll: true}
+		}
+		d, err := c.client.UIDSearch(criteria, opts).Wait()
+		if err != nil {
+			return err
+		}
+		found, _ := d.All.(imap.UIDSet)
+		var count int64
+		for _, r := range found {
+			if r.Stop < r.Start || r.Start == 0 {
+				return errors.New("the server lists mails that cannot be")
+			}
+			if count += int64(r.Stop) - int64(r.Start) + 1; count > maxListed {
+				return fmt.Errorf("the server lists more than %d mails", maxListed)
+			}
+		}
+		for _, r := range found {
+			for u := uint64(r.Start); u <= uint64(r.Stop); u++ {
+				// A server answers n:* with its last mail though that is
+				// below n (RFC 9051 section 6.4.9).
+				if u >= uint64(from) && (to == 0 || u <= uint64(to)) {
+					out = append(out, uint32(u))
+				}
+			}
+		}
+		return nil
+	})
+	slices.Sort(out)
+	return slices.Compact(out), err
+}
+
+// mailInfo is what is known of a mail before it is fetched.
+type mailInfo struct {
+	uid  uint32
+	size int64     // an estimate, on some servers
+	at   time.Time // received by the server
+}
+
+// describe returns size and time of mails, in order of UID. What has gone
+// meanwhile is left out. Envelope and structure are never asked for: one that
+// is malformed ends the connection.
+func (c *imapConn) describe(uids []uint32) ([]mailInfo, error) {
+	var out []mailInfo
+	err := c.guard(c.pace.Fetch, maxIdle, func() (err error) {
+		cmd := c.client.Fetch(uidSet(uids), &imap.FetchOptions{UID: true, RFC822Size: true, InternalDate: true})
+		defer func() { err = errors.Join(err, cmd.Close()) }()
+		for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
+			var m mailInfo
+			for item := msg.Next(); item != nil; item = msg.Next() {
+				switch item := item.(type) {
+				case imapclient.FetchItemDataUID:
+					m.uid = uint32(item.UID)
+				case imapclient.FetchItemDataRFC822Size:
+					m.size = item.Size
+				case imapclient.FetchItemDataInternalDate:
+					m.at = item.Time
+				}
+			}
+			if slices.Contains(uids, m.uid) {
+				out = append(out, m)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b mailInfo) int { return int(int64(a.uid) - int64(b.uid)) })
+	return slices.CompactFunc(out, func(a, b mailInfo) bool { return a.uid == b.uid }), err
+}
+
+// fetch returns the first chunk of mails by UID. What has gone is left out.
+func (c *imapConn) fetch(uids []uint32) (map[uint32][]byte, error) {
+	out := map[uint32][]byte{}
+	section := &imap.FetchItemBodySection{Peek: true, Partial: &imap.SectionPartial{Offset: 0, Size: chunk}}
+	err := c.sections(uids, section, chunk, func(uid uint32, b []byte) { out[uid] = b })
+	return out, err
+}
+
+// fetchFrom returns the chunk of a mail that begins at offset, nil at its end.
+func (c *imapConn) fetchFrom(uid uint32, offset int64) ([]byte, error) {
+	var out []byte
+	section := &imap.FetchItemBodySection{Peek: true, Partial: &imap.SectionPartial{Offset: offset, Size: chunk}}
+	err := c.sections([]uint32{uid}, section, chunk, func(_ uint32, b []byte) { out = b })
+	return out, err
+}
+
+// headerFields returns a header block of some fields of a mail.
+func (c *imapConn) headerFields(uid uint32, names []string) ([]byte, error) {
+	var out []byte
+	section := &imap.FetchItemBodySection{Peek: true, Specifier: imap.PartSpecifierHeader, HeaderFields: names}
+	err := c.sections([]uint32{uid}, section, chunk, func(_ uint32, b []byte) { out = b })
+	return out, err
+}
+
+// sections fetches one section of each mail. The bytes are copied away as they
+// come, since the connection stands still while one reads.
+func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, limit int64, each func(uint32, []byte)) error {
+	budget := int64(len(uids))*limit + maxIdle
+	return c.guard(c.pace.Fetch, budget, func() (err error) {
+		cmd := c.client.Fetch(uidSet(uids), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
+		// Close drains: without it the reading goroutine may block for ever.
+		// If we give up early the connection must go first.
+		defer func() {
+			if err != nil {
+				closeNow(c.raw)
+			}
+			err = errors.Join(err, cmd.Close())
+		}()
+		for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
+			var uid uint32
+			var body []byte
+			for item := msg.Next(); item != nil; item = msg.Next() {
+				switch item := item.(type) {
+				case imapclient.FetchItemDataUID:
+					uid = uint32(item.UID)
+				case imapclient.FetchItemDataBodySection:
+					if body, err = readLiteral(item.Literal, limit); err != nil {
+						return err
+					}
+				}
+			}
+			if slices.Contains(uids, uid) && body != nil {
+				each(uid, body)
+			}
+		}
+		return nil
+	})
+}
+
+// readLiteral reads all of a literal. A connection that ends within one makes
+// it end early without an error, so its length is compared.
+func readLiteral(lit imap.LiteralReader, limit int64) ([]byte, error) {
+	if lit == nil {
+		return nil, nil // NIL: there is no such section
+	}
+	if lit.Size() > limit {
+		return nil, errBudget
+	}
+	var b bytes.Buffer
+	b.Grow(int(lit.Size()))
+	n, err := io.Copy(&b, lit)
+	if err == nil && n != lit.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return []byte{}, nil
+	}
+	return b.Bytes(), nil
+}
+
+// idles reports whether the server can tell of changes by itself.
+func (c *imapConn) idles() bool {
+	can := false
+	_ = c.guard(c.pace.Command, maxIdle, func() error {
+		can = c.client.Caps().Has(imap.CapIdle)
+		return nil
+	})
+	return can
+}
+
+// idle waits until something changed or d has passed, and then for the server
+// to take note, which shows that it is alive. The library's own timer, of 28
+// min, would notice nothing.
+func (c *imapConn) idle(d time.Duration) error {
+	var cmd *imapclient.IdleCommand
+	err := c.guard(c.pace.Command, maxIdle, func() (err error) {
+		cmd, err = c.client.Idle()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.changed:
+	case <-t.C:
+	case <-c.client.Closed():
+	}
+	return c.guard(c.pace.Command, maxIdle, func() error {
+		if err := cmd.Close(); err != nil {
+			return err
+		}
+		return cmd.Wait()
+	})
+}
+
+func uidSet(uids []uint32) imap.UIDSet {
+	var set imap.UIDSet
+	for _, u := range uids {
+		set.AddNum(imap.UID(u))
+	}
+	return set
+}

@@ -1,0 +1,268 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/anteroom/anteroom/channel"
+)
+
+// receivingMailbox is an account with IMAP.
+type receivingMailbox struct {
+	*mailbox
+	link imapLink
+}
+
+var _ channel.Receiver = (*receivingMailbox)(nil)
+
+// maxRefusals is after how many refused logins a person is asked.
+const maxRefusals = 3
+
+// Receive takes in what comes to the folder, until ctx ends; then it returns
+// nil. Everything else is an outage, reported and tried again.
+func (m *receivingMailbox) Receive(ctx context.Context, sink channel.Sink) error {
+	r := &receiver{m: m, sink: sink, pace: m.link.pace, width: 1, blamed: map[uint32]int{}}
+	r.status(channel.Status{State: channel.StateConnecting})
+	failures, refusals := 0, 0
+	for ctx.Err() == nil {
+		r.progress = false
+		f := r.session(ctx)
+		if ctx.Err() != nil || f == nil {
+			continue
+		}
+		if r.progress {
+			failures, refusals = 0, 0
+		}
+		failures++
+		pause := retryPause(r.pace, failures)
+		st := channel.Status{State: channel.StateDegraded, Reason: f.text}
+		if f.authorization {
+			if refusals++; refusals >= maxRefusals {
+				pause = r.pace.Refused
+				st.State = channel.StateNeedsAuthorization
+			}
+		}
+		st.NextTry = m.env.Now().Add(pause)
+		r.status(st)
+		m.env.Log.LogAttrs(ctx, slog.LevelInfo, "account: receiving was interrupted",
+			slog.String("code", f.code), slog.String("reason", f.text), slog.Duration("pause", pause))
+		rest(ctx, pause)
+	}
+	return nil
+}
+
+// retryPause doubles from RetryMin to RetryMax and varies by a quarter, so that
+// many accounts do not come back in step.
+func retryPause(pace Receiving, failures int) time.Duration {
+	p := pace.RetryMin
+	for range failures - 1 {
+		if p *= 2; p >= pace.RetryMax {
+			break
+		}
+	}
+	p = min(p, pace.RetryMax)
+	return p - p/4 + rand.N(p/2+1)
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// receiver is one call of Receive.
+type receiver struct {
+	m    *receivingMailbox
+	sink channel.Sink
+	pace Receiving
+
+	cur    cursor
+	loaded bool
+	// seen are the UIDs near the cursor that are known; nil until the first look.
+	seen map[uint32]bool
+	// width is how many mails are taken in at a time: one after a failure, so
+	// that the mail is found which is the cause.
+	width int
+	// blamed is how much single mails have failed.
+	blamed map[uint32]int
+	// progress says that the folder was looked at in this session.
+	progress bool
+}
+
+func (r *receiver) status(st channel.Status) {
+	r.m.board.put(r.m.env, receiving, st)
+}
+
+func (r *receiver) live(note string) {
+	r.progress = true
+	r.status(channel.Status{State: channel.StateLive, LastSeen: r.m.env.Now(), Reason: note})
+}
+
+// session is one connection, from greeting to failure. It returns nil only when
+// ctx has ended.
+func (r *receiver) session(ctx context.Context) *failure {
+	c, f := r.m.link.open(ctx)
+	if f != nil {
+		return f
+	}
+	// In the end without a farewell: it may have died, or ctx has ended.
+	defer c.close()
+	folder, f := c.resolve(r.m.conf.IMAP.Folder)
+	if f != nil {
+		return f
+	}
+	idles := c.idles()
+	for look := true; ctx.Err() == nil; {
+		if look {
+			if f := r.locate(c, folder); f != nil {
+				return f
+			}
+		}
+		if f := r.sync(c, folder); f != nil {
+			return f
+		}
+		began := time.Now()
+		if !idles {
+			rest(ctx, r.pace.Poll-r.pace.Poll/5+rand.N(2*r.pace.Poll/5+1))
+			look = true
+			continue
+		}
+		if err := c.idle(r.pace.Idle); err != nil {
+			return c.failed(stageMail, err)
+		}
+		r.live("")
+		// Without a word from the server the folder is opened anew, which
+		// shows whether it still is the same.
+		look = time.Since(began) >= r.pace.Idle
+	}
+	return nil
+}
+
+// locate opens the folder and finds where to go on.
+func (r *receiver) locate(c *imapConn, folder string) *failure {
+	st, err := c.examine(folder)
+	if err != nil {
+		return c.folderFailure(folder, err)
+	}
+	if st.validity == 0 {
+		return &failure{stage: stageMail, code: "folder", text: "the server gives the folder no UIDVALIDITY, so that mails cannot be told apart"}
+	}
+	if !r.loaded {
+		ctx, cancel := r.commit(c.ctx)
+		defer cancel()
+		state, err := r.m.env.LoadState(ctx)
+		if err != nil {
+			return r.stored("the cursor could not be loaded", err)
+		}
+		r.cur, _ = loadCursor(state, r.m.conf.IMAP.Folder)
+		r.loaded = true
+	}
+	if r.cur.Validity == st.validity {
+		return nil
+	}
+	last := st.next - 1
+	if st.next == 0 {
+		uids, err := c.list(1, 0, time.Time{})
+		if err != nil {
+			return c.failed(stageMail, err)
+		}
+		last = 0
+		if len(uids) > 0 {
+			last = uids[len(uids)-1]
+		}
+	}
+	next := firstCursor(*r.m.conf.IMAP, st, last, r.m.env.Now().UTC().Truncate(time.Second))
+	if r.cur.Validity != 0 {
+		next = r.cur.renumbered(st, last)
+		r.m.env.Log.LogAttrs(c.ctx, slog.LevelWarn, "account: the folder was renumbered; it is looked through again",
+			slog.Time("since", next.Since))
+	}
+	old := r.cur
+	r.cur = next
+	if f := r.save(c.ctx); f != nil {
+		r.cur = old
+		return f
+	}
+	r.seen, r.width = nil, 1
+	clear(r.blamed)
+	return nil
+}
+
+// folderFailure says that a folder cannot be opened.
+func (c *imapConn) folderFailure(folder string, err error) *failure {
+	f := c.failed(stageMail, err)
+	if _, ok := errors.AsType[*imap.Error](err); ok {
+		f.code = "folder"
+		f.text = "the folder " + oneLine(folder, nil) + " cannot be opened: " + f.text
+		f.fix = "Choose one of the account's folders."
+	}
+	return f
+}
+
+// resolve finds the folder that the configuration means.
+func (c *imapConn) resolve(folder string) (string, *failure) {
+	if folder == "INBOX" {
+		return folder, nil
+	}
+	all, err := c.folders()
+	if err != nil {
+		return "", c.failed(stageMail, err)
+	}
+	use := strings.ToLower(folder)
+	for _, f := range all {
+		if f.name != folder && !(strings.HasPrefix(use, `\`) && slices.Contains(f.use, use)) {
+			continue
+		}
+		if bad := f.unfit(); bad != "" {
+			return "", &failure{
+				stage: stageMail, code: "folder", fix: "Choose another folder, such as INBOX.",
+				text: "the folder " + oneLine(f.name, nil) + " is the server's " + bad + ", which is not what customers write to",
+			}
+		}
+		return f.name, nil
+	}
+	return "", &failure{
+		stage: stageMail, code: "folder", fix: "Choose one of the account's folders.",
+		text: "there is no folder " + oneLine(folder, nil),
+	}
+}
+
+// unfit returns the special use for which a folder is never read, or "".
+func (f folderInfo) unfit() string {
+	for _, use := range []string{`\sent`, `\drafts`, `\trash`, `\all`} {
+		if slices.Contains(f.use, use) {
+			return use
+		}
+	}
+	return ""
+}
+
+// commit returns a context for what must not be broken off with ctx.
+func (r *receiver) commit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), r.pace.Commit)
+}
+
+// save keeps the cursor.
+func (r *receiver) save(ctx context.Context) *failure {
+	ctx, cancel := r.commit(ctx)
+	defer cancel()
+	if err := r.m.env.SaveState(ctx, r.cur.encode()); err != nil {
+		return r.stored("the cursor could not be saved", err)
+	}
+	return nil
+}
+
+// stored is a failure on our side of things.
+func (r *receiver) stored(text string, err error) *failure {
+	return &failure{stage: stageMail, code: "store", text: text + ": " + oneLine(err.Error(), nil), err: err}
+}
