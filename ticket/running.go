@@ -162,11 +162,12 @@ func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receive
 		return r.Receive(ctx, d)
 	}
 	name := "receive:" + string(id)
-	held, err := d.store.Lease(ctx, name, d.cfg.Node, d.now(), d.now().Add(d.cfg.Timing.Lease))
+	owner := d.cfg.Node + "/" + randomToken(6) // not what an earlier Receive of this node had
+	held, err := d.store.Lease(ctx, name, owner, d.now(), d.now().Add(d.cfg.Timing.Lease))
 	if err != nil || !held {
 		return err // another node has it; it is asked for again after the pause
 	}
-	ctx, release := d.whileHeld(ctx, name, d.cfg.Node)
+	ctx, release := d.whileHeld(ctx, name, owner)
 	defer release()
 	return r.Receive(ctx, d)
 }

@@ -86,6 +86,8 @@ var (
 	// ErrConflict says that a precondition did not hold: a stale revision, a
 	// key that is taken, work whose lease was lost. Read and decide again.
 	ErrConflict = errors.New("ticket: conflict")
+	// ErrNotHeld is the ErrConflict of a lease that another has by now.
+	ErrNotHeld = fmt.Errorf("%w: the lease is another's", ErrConflict)
 	// ErrLimit says that a bounded counter would have gone over its bound.
 	ErrLimit = errors.New("ticket: limit reached")
 	// ErrNotFound says that there is no such thing.
@@ -187,6 +189,11 @@ type Done struct {
 	Revision int64
 }
 
+// Hold names a lease and who must have it; see [Changes].Holds.
+type Hold struct {
+	Lease, Owner string
+}
+
 // Changes is one atomic write.
 //
 // Preconditions: an entity with Revision 0 must not exist; one with another
@@ -197,6 +204,12 @@ type Done struct {
 // Bodies, Events and Decisions are only added.
 type Changes struct {
 	At time.Time // when it was decided; events carry their own
+
+	// Holds are leases under which this was decided: each must still be its
+	// owner's, taken by it and since then neither given up nor taken by another
+	// (else ErrNotHeld). One that has run out and that nobody took is fine. A
+	// lease of Holds is not given to another while the commit is under way.
+	Holds []Hold
 
 	Claims   []KeyClaim
 	Releases []Key   // keys to remove, before Claims; absent ones are fine

@@ -313,6 +313,7 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 		case err != nil:
 			return nil, err
 		}
+		u.c.Holds = holds(ctx)
 		err = d.store.Commit(ctx, &u.c)
 		if err == nil {
 			d.committed(ctx, u)
@@ -321,6 +322,8 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 		switch raced := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit); {
 		case !raced:
 			return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
+		case errors.Is(err, ErrNotHeld):
+			return nil, fmt.Errorf("ticket: commit: %w", err) // it is another node's to decide
 		case try >= maxTries:
 			return nil, fmt.Errorf("ticket: commit: %w (%v)", ErrBusy, err) //nolint:errorlint // ErrConflict is for what reading again does not mend
 		case errors.Is(err, ErrLimit):

@@ -47,7 +47,7 @@ func (p *portal) commit(c *ticket.Changes) (number, cursor int64, err error) {
 			}
 		}
 	}()
-	for _, step := range []func(*ticket.Changes) error{t.claims, t.entities, t.tickets, t.messages, t.work, t.recordDocs, t.bodies, t.counts} {
+	for _, step := range []func(*ticket.Changes) error{t.holds, t.claims, t.entities, t.tickets, t.messages, t.work, t.recordDocs, t.bodies, t.counts} {
 		if err := step(c); err != nil {
 			return 0, 0, err
 		}
@@ -62,6 +62,15 @@ func (p *portal) commit(c *ticket.Changes) (number, cursor int64, err error) {
 		}
 	}
 	return number, cursor, nil
+}
+
+func (t *tx) holds(c *ticket.Changes) error {
+	for _, h := range c.Holds {
+		if l, held := t.leases[h.Lease]; !held || l.owner != h.Owner {
+			return fmt.Errorf("memstore: commit: lease %s: %w", h.Lease, ticket.ErrNotHeld)
+		}
+	}
+	return nil
 }
 
 func (t *tx) claims(c *ticket.Changes) error {

@@ -57,6 +57,9 @@ func (p *prepared) touch(what, id string) int {
 // prepare makes the rows of c.
 func prepare(portal int64, c *ticket.Changes) (*prepared, error) {
 	p := &prepared{portal: portal, touched: map[string]int{}, claims: map[string]ticket.Key{}}
+	for _, h := range c.Holds {
+		p.add(holdLeases, p.touch("lease", clean(h.Lease)), []string{clean(h.Lease), clean(h.Owner)}, nil)
+	}
 	for _, k := range c.Releases {
 		p.touch("key", hex.EncodeToString(k[:]))
 		p.add(releaseKeys, 0, nil, nil, append([]byte(nil), k[:]...))

@@ -140,8 +140,11 @@ func (e *refusedError) Error() string {
 }
 
 func (e *refusedError) Unwrap() error {
-	if e.limit {
+	switch {
+	case e.limit:
 		return ticket.ErrLimit
+	case e.what == "lease":
+		return ticket.ErrNotHeld
 	}
 	return ticket.ErrConflict
 }

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/internal/driver"
@@ -12,7 +13,7 @@ var sqls = newStatements()
 
 // prepare makes the rows of c.
 func prepare(c *ticket.Changes) (*rows, error) {
-	r := &rows{at: c.At, counts: append([]ticket.Count(nil), c.Counts...), claims: append([]ticket.KeyClaim(nil), c.Claims...)}
+	r := &rows{at: c.At, holds: slices.Clone(c.Holds), counts: append([]ticket.Count(nil), c.Counts...), claims: append([]ticket.KeyClaim(nil), c.Claims...)}
 	for _, k := range c.Releases {
 		r.releases = append(r.releases, append([]byte(nil), k[:]...))
 	}

@@ -14,6 +14,7 @@ import (
 // kept.
 type rows struct {
 	at       time.Time
+	holds    []ticket.Hold
 	releases [][]byte
 	claims   []ticket.KeyClaim
 	steps    []step

@@ -122,6 +122,7 @@ func leaseChecks() []check {
 			k.lease("a", time.Second, time.Second, false)
 			k.lease("c", 2*time.Second, time.Minute, false)
 		}},
+		{"a commit under a lease that another has by now is refused", holdsALease},
 		{"a named lease is given to one of many", func(k *kit) {
 			var mu sync.Mutex
 			won := 0
@@ -149,4 +150,33 @@ func (k *kit) lease(owner string, now, until time.Duration, want bool) {
 	ok, err := k.s.Lease(k.ctx, "n", owner, k.after(now), k.after(until))
 	k.ok(err, "Lease")
 	k.must(ok == want, "Lease for %s at %v until %v: %v, want %v", owner, now, until, ok, want)
+}
+
+func holdsALease(k *kit) {
+	under := func(owner string, want bool, why string) {
+		k.Helper()
+		t := k.newTicket()
+		c := &ticket.Changes{Holds: []ticket.Hold{{Lease: "n", Owner: owner}}, Tickets: []*ticket.Ticket{t}}
+		if want {
+			k.commit(c)
+			return
+		}
+		k.refuse(c, ticket.ErrNotHeld, why)
+		k.refuse(c, ticket.ErrConflict, why)
+		k.must(len(k.read(ticket.Want{Tickets: []ticket.TicketID{t.ID}}).Tickets) == 0, "%s, and yet it was written", why)
+	}
+	under("a", false, "a lease that nobody ever had")
+	k.lease("a", 0, time.Minute, true)
+	under("a", true, "")
+	under("b", false, "another's lease")
+	ok, err := k.s.Lease(k.ctx, "other", "b", k.now, k.after(time.Minute))
+	k.must(ok && err == nil, "another lease: %v, %v", ok, err)
+	under("b", false, "another lease of the same owner")
+	k.now = k.after(2 * time.Minute)
+	under("a", true, "")
+	k.lease("b", 0, time.Minute, true)
+	under("a", false, "a lease that ran out and was taken")
+	under("b", true, "")
+	k.lease("b", 0, 0, true)
+	under("b", false, "a lease that was given up")
 }
