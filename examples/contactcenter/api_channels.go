@@ -8,6 +8,7 @@ import (
 
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/email/account"
+	"github.com/anteroom/anteroom/facebook"
 	"github.com/anteroom/anteroom/ticket"
 )
 
@@ -92,6 +93,9 @@ func (s *server) postChannel(w http.ResponseWriter, r *http.Request) error {
 
 // connect makes a channel, and waits until it takes mail if it is to.
 func (s *server) connect(r *http.Request, in channelIn) (*ticket.Channel, error) {
+	if in.Kind == string(facebook.Kind) && s.host.facebook == nil {
+		return nil, notAvailableError{"kind " + in.Kind + " (no FACEBOOK_APP_ID is set)"}
+	}
 	name := ""
 	setText(&name, in.Name)
 	cfg, err := readConfig(in.Kind, name, in.Config)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/facebook"
 	"github.com/anteroom/anteroom/ticket"
 )
 
@@ -41,7 +42,7 @@ func (s *server) actOnMessage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	known := []channel.Verb{channel.VerbLike, channel.VerbUnlike, channel.VerbHide, channel.VerbUnhide, channel.VerbTyping, channel.VerbSeen, channel.VerbWithdraw}
-	if !slices.Contains(known, in.Action) {
+	if !slices.Contains(known, in.Action) && !strings.HasPrefix(string(in.Action), string(facebook.React(""))) {
 		return badField("action", "must be one of those that the channel lists in can")
 	}
 	err := s.desk.Act(r.Context(), actor(r), pathMessage(r), in.Action)

@@ -8,14 +8,12 @@ import (
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/email/account"
 	"github.com/anteroom/anteroom/email/hosted"
+	"github.com/anteroom/anteroom/facebook"
 	"github.com/anteroom/anteroom/ticket"
 )
 
-// Kinds of channels that later parts of the library bring.
-const (
-	kindGmail    = "email.gmail"
-	kindFacebook = "facebook.page"
-)
+// kindGmail is a kind of channel that a later part of the library brings.
+const kindGmail = "email.gmail"
 
 // serverIn is a mail server as it is given.
 type serverIn struct {
@@ -108,14 +106,17 @@ func readConfig(kind, name string, raw json.RawMessage) (channel.Config, error) 
 	switch kind {
 	case "":
 		return nil, badField("kind", "is missing")
-	case string(hosted.Kind), string(account.Kind):
-	case kindGmail, kindFacebook:
+	case string(hosted.Kind), string(account.Kind), string(facebook.Kind):
+	case kindGmail:
 		return nil, notAvailableError{"kind " + kind}
 	default:
 		return nil, badField("kind", "there is no kind %q", oneLineString(kind))
 	}
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, badField("config", "is missing")
+	}
+	if kind == string(facebook.Kind) {
+		return readPage(name, raw)
 	}
 	if kind == string(hosted.Kind) {
 		var in mailboxIn
@@ -142,6 +143,9 @@ func patchConfig(old *ticket.Channel, raw json.RawMessage) (channel.Config, erro
 			return nil, badField("config.local_part", "must not be empty")
 		}
 		return hosted.Mailbox{LocalPart: in.LocalPart, Name: old.Name}, nil
+	}
+	if old.Kind == facebook.Kind {
+		return patchPage(old, raw)
 	}
 	if old.Kind != account.Kind {
 		return nil, notAvailableError{"changing the configuration of " + string(old.Kind)}

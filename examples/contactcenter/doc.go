@@ -30,6 +30,11 @@
 // Answers to it leave by an account: POST a channel of kind email.account with
 // {address, username, password, smtp:{host, port, security}, forwarded_to}.
 //
+// For Facebook Pages set FACEBOOK_APP_ID, FACEBOOK_APP_SECRET, FACEBOOK_VERIFY_TOKEN
+// and PUBLIC_URL; the app's webhook is PUBLIC_URL/webhooks/facebook. A signed-in
+// agent connects Pages at /connect/facebook; with a Page's token at hand, POST a
+// channel of kind facebook.page with {page_id, access_token, rules}.
+//
 // # API
 //
 // Requests and answers are JSON in snake case; times are RFC 3339 in UTC. An

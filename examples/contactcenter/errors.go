@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,6 +56,7 @@ func classify(err error) *apiError {
 		fe *channel.FieldError
 		na notAvailableError
 		tl *http.MaxBytesError
+		se *channel.SendError
 	)
 	is := func(status int, code, field string) *apiError {
 		return &apiError{status: status, Code: code, Message: message(err), Field: field}
@@ -64,6 +66,8 @@ func classify(err error) *apiError {
 		return ae
 	case errors.As(err, &fe):
 		return &apiError{status: http.StatusBadRequest, Code: "invalid", Message: fe.Error(), Field: fe.Field}
+	case errors.As(err, &se): // an action that the network refused
+		return &apiError{status: http.StatusConflict, Code: cmp.Or(se.Code, "refused"), Message: strings.TrimSpace(se.Reason + " " + se.Fix), cause: err}
 	case errors.As(err, &na):
 		return is(http.StatusNotImplemented, "not_available", "")
 	case errors.As(err, &tl):

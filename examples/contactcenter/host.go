@@ -18,6 +18,7 @@ import (
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/email/account"
 	"github.com/anteroom/anteroom/email/hosted"
+	"github.com/anteroom/anteroom/facebook"
 	"github.com/anteroom/anteroom/ticket"
 )
 
@@ -34,6 +35,8 @@ type host struct {
 	desk    *ticket.Desk
 	mx      *hosted.Server
 	server  *server
+	// facebook is nil if no app is configured.
+	facebook *facebook.App
 
 	certs                    *certificates // nil without TLS
 	httpL, smtpL, lmtpListen net.Listener  // lmtpListen is nil when off
@@ -88,6 +91,10 @@ func (h *host) open(ctx context.Context) error {
 	}
 	if opts.undo == 0 {
 		cfg.Undo = -1 // none; 0 would be the default
+	}
+	if h.facebook = newFacebook(opts); h.facebook != nil {
+		h.facebook.Log = log
+		cfg.Connectors = append(cfg.Connectors, h.facebook)
 	}
 	if opts.relay != "" {
 		cfg.System = account.NewRelay(opts.relay, account.RelayOptions{Domain: opts.domain})
@@ -271,18 +278,33 @@ func (h *host) awaitMailbox(ctx context.Context, id channel.ID) {
 	defer tick.Stop()
 	for {
 		c, err := h.desk.Channel(ctx, id)
-		if err != nil || c.Kind != hosted.Kind || c.Settings.Inactive {
+		if err != nil || c.Settings.Inactive || c.Kind != hosted.Kind && c.Kind != facebook.Kind ||
+			c.Kind == facebook.Kind && c.Status.State != channel.StateConnecting {
 			return
+		}
+		if c.Kind == facebook.Kind {
+			if sleep(ctx, tick.C) != nil {
+				return
+			}
+			continue
 		}
 		findings, err := h.desk.Check(ctx, id)
 		if err != nil || slices.ContainsFunc(findings, takesMail) {
 			return
 		}
-		select {
-		case <-ctx.Done():
+		if sleep(ctx, tick.C) != nil {
 			return
-		case <-tick.C:
 		}
+	}
+}
+
+// sleep waits for a tick, or the end of ctx.
+func sleep(ctx context.Context, tick <-chan time.Time) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-tick:
+		return nil
 	}
 }
 

@@ -32,6 +32,8 @@ type options struct {
 
 	token, key string // from the environment; empty means made in data
 	publicURL  string
+
+	facebookID, facebookSecret, facebookVerify, facebookGraph string
 }
 
 // notAvailable says that a part of the library is still to come.
@@ -40,7 +42,9 @@ type notAvailableError struct{ what string }
 func (e notAvailableError) Error() string { return e.what + " is not available yet" }
 
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
-	o := options{demoPace: 1, passwordRounds: passwordRounds, token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL")}
+	o := options{demoPace: 1, passwordRounds: passwordRounds, token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL"),
+		facebookID: getenv("FACEBOOK_APP_ID"), facebookSecret: getenv("FACEBOOK_APP_SECRET"), facebookVerify: getenv("FACEBOOK_VERIFY_TOKEN"),
+		facebookGraph: getenv("FACEBOOK_GRAPH")}
 	fs := flag.NewFlagSet("contactcenter", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE (default sqlite:anteroom.db in -data)")
@@ -116,6 +120,12 @@ func (o *options) check() error {
 	}
 	if o.demoExit && !o.demo {
 		return fmt.Errorf("-demo-exit goes with -demo")
+	}
+	if o.facebookID != "" && strings.TrimSpace(o.facebookSecret) == "" {
+		return fmt.Errorf("FACEBOOK_APP_ID needs FACEBOOK_APP_SECRET")
+	}
+	if u, err := url.Parse(o.facebookGraph); o.facebookGraph != "" && (err != nil || u.Host == "") {
+		return fmt.Errorf("FACEBOOK_GRAPH %q: must be a URL, such as https://graph.facebook.com", o.facebookGraph)
 	}
 	if u, err := url.Parse(o.publicURL); o.publicURL != "" && (err != nil || u.Host == "") {
 		return fmt.Errorf("PUBLIC_URL %q: must be a URL, such as https://help.example.com", o.publicURL)

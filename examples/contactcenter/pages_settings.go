@@ -11,6 +11,7 @@ import (
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/email/account"
 	"github.com/anteroom/anteroom/email/hosted"
+	"github.com/anteroom/anteroom/facebook"
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/ticket"
 )
@@ -30,6 +31,8 @@ type channelData struct {
 	Domain   string
 	Channel  channelJSON
 	Account  account.Account
+	Facebook bool
+	Page     facebook.Page
 	Local    string
 	Findings []channel.Finding
 }
@@ -39,7 +42,9 @@ func (p *pages) newChannel(w http.ResponseWriter, r *http.Request) error {
 	switch kind := r.URL.Query().Get("kind"); kind {
 	case string(hosted.Kind), string(account.Kind):
 		d.Channel.Kind = kind
-	case kindGmail, kindFacebook:
+	case string(facebook.Kind):
+		return p.goTo(w, r, "/connect/facebook")
+	case kindGmail:
 		return notAvailableError{kind}
 	default:
 		return badField("kind", "there is no such kind")
@@ -76,7 +81,25 @@ func (p *pages) showSaved(w http.ResponseWriter, r *http.Request, id channel.ID,
 			return err
 		}
 	}
+	if d.Facebook = c.Kind == facebook.Kind; d.Facebook {
+		if err := json.Unmarshal(c.Config, &d.Page); err != nil {
+			return err
+		}
+	}
 	return p.showChannelPage(w, r, status, d, problem)
+}
+
+// rulesForm reads a Page's rules.
+func rulesForm(f url.Values) map[string]any {
+	on := func(name string) bool { return f.Get(name) == "on" }
+	keywords := []string{}
+	for _, k := range strings.FieldsFunc(f.Get("keywords"), func(r rune) bool { return r == ',' || r == '\n' }) {
+		if k = strings.TrimSpace(k); k != "" {
+			keywords = append(keywords, k)
+		}
+	}
+	return map[string]any{"messages": on("messages"), "own_activity": on("own_activity"), "posts": f.Get("posts"),
+		"visitor_posts": on("visitor_posts"), "comments": on("comments"), "keywords": keywords}
 }
 
 // channelForm reads what was posted in the shape of the API.
@@ -94,9 +117,12 @@ func channelForm(f url.Values, kind string) (channelIn, error) {
 		Body    *string `json:"body"`
 	}{on("auto_on"), text("auto_subject"), &body}
 	config := map[string]any{}
-	if kind == string(hosted.Kind) {
+	switch kind {
+	case string(hosted.Kind):
 		config["local_part"] = *text("local_part")
-	} else {
+	case string(facebook.Kind):
+		config["rules"] = rulesForm(f)
+	default:
 		in.Settings.WriteFirst, in.Settings.Undo = on("write_first"), text("undo")
 		smtp := map[string]any{"host": *text("host"), "security": *text("security")}
 		if port := f.Get("port"); port != "" {

@@ -133,11 +133,12 @@ func (s *server) routes() []route {
 		api("GET", "/ledger", s.getLedger),
 		api("GET", "/events", s.getEvents),
 	}
-	for _, path := range []string{"/webhooks/facebook", "/webhooks/facebook/deauthorize", "/webhooks/facebook/delete", "/webhooks/gmail"} {
+	all = append(all, s.facebookRoutes()...)
+	for _, path := range []string{"/webhooks/gmail"} {
 		what := s.missing(path)
 		all = append(all, route{"GET", path, anybody, maxBody, what}, route{"POST", path, anybody, maxBody, what})
 	}
-	for _, path := range []string{"/connect/gmail", "/connect/gmail/callback", "/connect/facebook", "/connect/facebook/callback"} {
+	for _, path := range []string{"/connect/gmail", "/connect/gmail/callback"} {
 		all = append(all, route{"GET", path, anybody, 0, s.missing(path)})
 	}
 	return append(all, s.pages.routes()...)

@@ -106,7 +106,7 @@ func (tr *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	if "http://"+r.URL.Host != baseURL {
+	if r.URL.Scheme+"://"+r.URL.Host != g.opts.URL {
 		return nil, errors.New("graphtest: the client may only reach the fake")
 	}
 	w := httptest.NewRecorder()

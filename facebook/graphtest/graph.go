@@ -10,6 +10,9 @@ import (
 
 // Options says what a [Graph] is like. The zero value is fine.
 type Options struct {
+	// URL is where a program that needs an address reaches it. Default: an
+	// address that only [Graph.Client] knows.
+	URL string
 	// Now is the clock. Default time.Now, which is virtual in synctest.
 	Now func() time.Time
 	// Doubts are played the other way.
@@ -53,6 +56,9 @@ func New(opts Options) *Graph {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	if opts.URL == "" {
+		opts.URL = baseURL
+	}
 	if opts.Batch <= 0 {
 		opts.Batch = 1
 	}
@@ -75,8 +81,8 @@ func (g *Graph) AppID() string { return appID }
 // AppSecret returns its secret.
 func (g *Graph) AppSecret() string { return appSecret }
 
-// URL returns where the Graph API and the dialog are for [Graph.Client].
-func (g *Graph) URL() string { return baseURL }
+// URL returns where the Graph API and the dialog are.
+func (g *Graph) URL() string { return g.opts.URL }
 
 // Client returns a client that reaches this Facebook, and nothing else.
 func (g *Graph) Client() *http.Client {

@@ -188,7 +188,7 @@ func (g *Graph) arrive(p *Page, t *thread, r *sendRequest, private bool) *messag
 		if u, ok := a.Payload["url"].(string); ok {
 			s.File = u
 		}
-		m.files = []object{{"type": a.Type, "payload": object{"url": baseURL + "/media/none/sent"}}}
+		m.files = []object{{"type": a.Type, "payload": object{"url": g.opts.URL + "/media/none/sent"}}}
 	}
 	t.messages = append(t.messages, m)
 	t.updated = g.now()

@@ -185,7 +185,7 @@ func paged[T any](c *call, list []T, order func(a, b T) int, show func(T) object
 	}
 	paging := object{"cursors": object{"before": "c" + strconv.Itoa(from), "after": cursor}}
 	if end < len(list) {
-		paging["next"] = baseURL + "/next?access_token=secret&after=" + cursor
+		paging["next"] = c.base + "/next?access_token=secret&after=" + cursor
 	}
 	return object{"data": data, "paging": paging}, nil
 }

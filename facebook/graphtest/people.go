@@ -355,8 +355,8 @@ func (g *Graph) File(kind, name, contentType string, data []byte) map[string]any
 func (g *Graph) host(name, contentType string, data []byte) string {
 	path := "/media/" + g.id() + "/" + name
 	g.media[path] = medium{data: data, contentType: contentType, until: g.now().Add(time.Hour)}
-	return baseURL + strings.ReplaceAll(path, " ", "%20") + "?oe=1"
+	return g.opts.URL + strings.ReplaceAll(path, " ", "%20") + "?oe=1"
 }
 
 // MediaHost returns the host of the CDN, to be allowed.
-func (g *Graph) MediaHost() string { return baseURL }
+func (g *Graph) MediaHost() string { return g.opts.URL }

@@ -14,6 +14,7 @@ type call struct {
 	q      url.Values
 	tok    *token
 	page   *Page // of a Page token
+	base   string
 }
 
 // handle answers a call. g.mu is held.
@@ -37,7 +38,7 @@ func (g *Graph) handle(method, path string, q url.Values, tok, proof, timed stri
 	if proof == "" && g.opts.RequireProof || proof != "" && !g.proven(tok, proof, timed) {
 		return nil, &apiError{code: 100, message: "Invalid appsecret_proof provided in the API argument"}
 	}
-	c := &call{method: method, q: q, tok: t, page: g.pages[t.page]}
+	c := &call{method: method, q: q, tok: t, page: g.pages[t.page], base: g.opts.URL}
 	id, edge, _ := strings.Cut(path, "/")
 	if id == "me" && c.page != nil {
 		id = c.page.ID
@@ -189,7 +190,7 @@ func (g *Graph) profile(c *call, p *Person, psid string) (any, *apiError) {
 	}
 	first, last, _ := strings.Cut(p.Name, " ")
 	return object{"id": psid, "name": p.Name, "first_name": first, "last_name": last,
-		"profile_pic": baseURL + "/media/none/pic.jpg"}, nil
+		"profile_pic": g.opts.URL + "/media/none/pic.jpg"}, nil
 }
 
 func (g *Graph) psidParam(c *call, field string) string {

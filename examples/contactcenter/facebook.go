@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"strings"
+
+	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/facebook"
+	"github.com/anteroom/anteroom/ticket"
+)
+
+// newFacebook returns the app that the environment describes, or nil.
+func newFacebook(o options) *facebook.App {
+	if o.facebookID == "" {
+		return nil
+	}
+	app := &facebook.App{ID: o.facebookID, Secrets: strings.Fields(o.facebookSecret), VerifyToken: o.facebookVerify, Graph: o.facebookGraph}
+	if o.facebookGraph != "" { // a stand-in serves its media itself
+		app.MediaHosts = append(facebook.DefaultMediaHosts(), origin(o.facebookGraph))
+	}
+	return app
+}
+
+// origin is the part of an address before its path.
+func origin(address string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
+}
+
+// pageIn is the configuration of a facebook.page as it is given.
+type pageIn struct {
+	PageID      *string         `json:"page_id"`
+	AccessToken *string         `json:"access_token"`
+	Rules       json.RawMessage `json:"rules"`
+}
+
+// merge puts what is given over a configuration, field by field.
+func (in pageIn) merge(p facebook.Page) (facebook.Page, error) {
+	set(&p.ID, in.PageID)
+	if in.AccessToken != nil {
+		if *in.AccessToken == "" {
+			return p, badField("config.access_token", "must not be empty")
+		}
+		p.Token = *in.AccessToken
+	}
+	if len(in.Rules) > 0 && string(in.Rules) != "null" {
+		if err := decodeJSON("config.rules", in.Rules, &p.Rules); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// readPage reads the configuration of a new Page. Without rules its messages
+// make tickets.
+func readPage(name string, raw json.RawMessage) (channel.Config, error) {
+	var in pageIn
+	if err := decodeJSON("config", raw, &in); err != nil {
+		return nil, err
+	}
+	if in.AccessToken == nil {
+		return nil, badField("config.access_token", "is missing")
+	}
+	p := facebook.Page{Name: name}
+	if len(in.Rules) == 0 {
+		p.Rules.Messages = true
+	}
+	return in.merge(p)
+}
+
+func patchPage(old *ticket.Channel, raw json.RawMessage) (channel.Config, error) {
+	var in pageIn
+	if err := decodeJSON("config", raw, &in); err != nil {
+		return nil, err
+	}
+	var saved facebook.Page
+	if err := json.Unmarshal(old.Config, &saved); err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	saved.Name = old.Name
+	return in.merge(saved)
+}
+
+// facebookRoutes are what Facebook and those who connect Pages call.
+func (s *server) facebookRoutes() []route {
+	const hook = "/webhooks/facebook"
+	const connect = "/connect/facebook"
+	app := s.host.facebook
+	if app == nil {
+		missing := func(method, path string) route { return route{method, path, anybody, maxBody, s.missing(path)} }
+		return []route{missing("GET", hook), missing("POST", hook), missing("GET", hook+"/deauthorize"), missing("POST", hook+"/deauthorize"),
+			missing("GET", hook+"/delete"), missing("POST", hook+"/delete"), missing("GET", connect), missing("GET", connect+"/callback")}
+	}
+	serve := func(h http.Handler) func(http.ResponseWriter, *http.Request) error {
+		return func(w http.ResponseWriter, r *http.Request) error { h.ServeHTTP(w, r); return nil }
+	}
+	return []route{
+		{http.MethodGet, hook, anybody, 0, serve(app.Webhook())},
+		{http.MethodPost, hook, anybody, 2 * maxBody, serve(app.Webhook())}, // it has a bound of its own
+		{http.MethodPost, hook + "/deauthorize", anybody, maxBody, serve(app.Deauthorize())},
+		{http.MethodPost, hook + "/delete", anybody, maxBody, func(w http.ResponseWriter, r *http.Request) error {
+			app.DeleteData(s.publicURL()+hook+"/deleted").ServeHTTP(w, r)
+			return nil
+		}},
+		{http.MethodGet, hook + "/deleted", anybody, 0, serve(app.DeletionStatus())},
+		{http.MethodGet, connect, browser, 0, s.beginFacebook},
+		{http.MethodGet, connect + "/callback", anybody, 0, s.endFacebook},
+	}
+}
+
+// publicURL is where others reach this program.
+func (s *server) publicURL() string {
+	if u := strings.TrimSuffix(s.host.opts.publicURL, "/"); u != "" {
+		return u
+	}
+	return s.host.baseURL()
+}
+
+// loginCookie binds a login to the browser that began it.
+const loginCookie = "anteroom_login"
+
+// beginFacebook sends the browser of a signed-in agent to Facebook's dialog, in
+// which they choose Pages.
+func (s *server) beginFacebook(w http.ResponseWriter, r *http.Request) error {
+	state, cookie := s.host.facebook.State()
+	// Lax, since the browser comes back from another site.
+	//nolint:gosec // see secure
+	http.SetCookie(w, &http.Cookie{Name: loginCookie, Value: cookie, Path: "/connect/facebook", MaxAge: 1800, HttpOnly: true,
+		Secure: s.pages.secure(r), SameSite: http.SameSiteLaxMode})
+	dialog := s.host.facebook.LoginURL(s.publicURL()+"/connect/facebook/callback", state, r.URL.Query().Has("again"))
+	http.Redirect(w, r, dialog, http.StatusSeeOther) //nolint:gosec // Facebook's dialog, at an address from the environment
+	return nil
+}
+
+// endFacebook ends a login: the Pages that were chosen are connected, and those
+// that are connected already get new tokens. That a signed-in agent began it is
+// proved by state and cookie; the session's own cookie is not sent by a browser
+// that comes from another site.
+func (s *server) endFacebook(w http.ResponseWriter, r *http.Request) error {
+	app := s.host.facebook
+	cookie, err := r.Cookie(loginCookie)
+	if err != nil || !app.ValidState(r.URL.Query().Get("state"), cookie.Value) {
+		return &apiError{status: http.StatusForbidden, Code: "forbidden", Message: "this login was not begun here, or took too long: begin it again"}
+	}
+	//nolint:gosec // see secure
+	http.SetCookie(w, &http.Cookie{Name: loginCookie, Path: "/connect/facebook", MaxAge: -1, HttpOnly: true, Secure: s.pages.secure(r), SameSite: http.SameSiteLaxMode})
+	grant, err := app.Finish(r.Context(), s.publicURL()+"/connect/facebook/callback", r.URL.Query())
+	if err != nil {
+		return facebookError(err)
+	}
+	if len(grant.Pages) == 0 {
+		return &apiError{status: http.StatusConflict, Code: "no_pages", Message: "no Page was chosen in Facebook's dialog, or you run none: begin again and tick the Pages"}
+	}
+	for _, p := range grant.Pages {
+		if err := s.connectPage(r.Context(), grant, p.ID); err != nil {
+			return facebookError(err)
+		}
+	}
+	// A page of ours leads on, so that the browser sends the session again.
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = fmt.Fprintf(w, "<!doctype html><meta http-equiv=\"refresh\" content=\"0;url=/channels\"><p>%s <a href=\"/channels\">Channels</a></p>",
+		html.EscapeString(fmt.Sprintf("Connected: %d Pages.", len(grant.Pages))))
+	return nil
+}
+
+// connectPage connects a Page, or renews its token in place.
+func (s *server) connectPage(ctx context.Context, grant *facebook.Grant, id string) error {
+	all, err := s.desk.Channels(ctx)
+	if err != nil {
+		return err
+	}
+	rules := facebook.Rules{Messages: true}
+	for _, c := range all {
+		if c.Kind != facebook.Kind || c.Address != id {
+			continue
+		}
+		var saved facebook.Page
+		if err := json.Unmarshal(c.Config, &saved); err != nil {
+			return fmt.Errorf("read configuration: %w", err)
+		}
+		cfg, _ := grant.Page(id, saved.Rules)
+		cfg.Name = c.Name
+		_, err = s.desk.Update(ctx, c.ID, ticket.ChannelPatch{Config: cfg})
+		return err
+	}
+	cfg, _ := grant.Page(id, rules)
+	if err := s.host.facebook.SubscribePage(ctx, cfg); err != nil {
+		return err
+	}
+	_, err = s.desk.Connect(ctx, cfg, ticket.Settings{})
+	return err
+}
+
+// facebookError tells what Facebook said.
+func facebookError(err error) error {
+	if errors.Is(err, facebook.ErrDeclined) {
+		return &apiError{status: http.StatusConflict, Code: "declined", Message: "the login was declined", cause: err}
+	}
+	ge, ok := errors.AsType[*facebook.Error](err)
+	if !ok {
+		return err
+	}
+	text := strings.TrimSpace("Facebook refused it (" + ge.Name() + "). " + ge.Fix())
+	return &apiError{status: http.StatusConflict, Code: ge.Name(), Message: text, cause: err}
+}

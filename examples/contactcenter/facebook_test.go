@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/facebook/graphtest"
+)
+
+// onFacebook starts a host with an app, and Facebook beside it, which delivers
+// as events come.
+func onFacebook(t *testing.T) (*running, *graphtest.Graph) {
+	t.Helper()
+	var fb *graphtest.Graph
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fb.ServeHTTP(w, r) }))
+	t.Cleanup(srv.Close)
+	fb = graphtest.New(graphtest.Options{URL: srv.URL, RequireProof: true})
+	env := map[string]string{"ANTEROOM_TOKEN": testToken, "FACEBOOK_APP_ID": fb.AppID(), "FACEBOOK_APP_SECRET": fb.AppSecret(),
+		"FACEBOOK_VERIFY_TOKEN": "verify", "FACEBOOK_GRAPH": srv.URL}
+	opts, err := parseOptions([]string{"-data", t.TempDir(), "-http", "127.0.0.1:0", "-smtp", "127.0.0.1:0", "-undo", "0s"}, func(k string) string { return env[k] }, io.Discard)
+	require.NoError(t, err)
+	opts.passwordRounds = 1000
+	r := start(t, opts)
+	r.office(nil, nil)
+	require.NoError(t, fb.SubscribeURL(r.host.baseURL()+"/webhooks/facebook", "verify"))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); fb.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return r, fb
+}
+
+func TestAFacebookPageFromTheFirstMessageToTheReadAnswer(t *testing.T) {
+	t.Parallel()
+	r, fb := onFacebook(t)
+	page, admin, ann := fb.AddPage("Shop"), fb.AddPerson("Admin"), fb.AddPerson("Ann Lê")
+	config := object{"page_id": page.ID, "access_token": admin.PageToken(page.ID),
+		"rules": object{"messages": true, "posts": "relevant", "comments": true, "keywords": []string{"giá"}}}
+	bad := r.call("POST", "/api/channels", object{"kind": "facebook.page", "config": object{"page_id": "x", "access_token": "t"}}, 400)
+	require.Equal(t, "config.page_id", text(bad, "error", "field"))
+	bad = r.call("POST", "/api/channels", object{"kind": "facebook.page", "config": object{"page_id": "1"}}, 400)
+	require.Equal(t, "config.access_token", text(bad, "error", "field"))
+	bad = r.call("POST", "/api/channels", object{"kind": "facebook.page", "config": object{"page_id": "1", "access_token": "t", "rules": object{"posts": "x"}}}, 400)
+	require.Equal(t, "config.rules.posts", text(bad, "error", "field"))
+	ch := r.call("POST", "/api/channels", object{"kind": "facebook.page", "name": "Shop", "config": config, "settings": object{"queue": "support"}}, 201)
+	require.Equal(t, "live", text(ch, "status", "state"))
+	require.Equal(t, page.ID, text(ch, "address"))
+	require.NotContains(t, r.body("/api/channels/"+text(ch, "id")), admin.PageToken(page.ID))
+	r.eventually("/api/channels", func(object) bool { return len(fb.Subscribed(page.ID)) > 0 })
+	for _, f := range r.call("POST", "/api/channels/"+text(ch, "id")+"/check", nil, 200)["findings"].([]any) {
+		require.NotEqual(t, "error", text(f, "severity"), "%v", f)
+	}
+
+	ann.Write(page.ID, "Còn hàng không?", fb.File("image", "a.jpg", "image/jpeg", []byte("jpeg")))
+	tk := get(r.eventually("/api/tickets", firstTicket), "tickets", 0)
+	require.Equal(t, "Ann Lê", text(tk, "contact", "name"))
+	full := r.call("GET", "/api/tickets/"+text(tk, "id"), nil, 200)
+	require.Equal(t, "image/jpeg", text(full, "messages", 0, "attachments", 0, "type"))
+	require.NotEmpty(t, text(r.call("GET", "/api/conversations/"+text(tk, "conversation"), nil, 200), "sendable_until"))
+	reply := r.call("POST", "/api/tickets/"+text(tk, "id")+"/replies", object{"agent": "binh", "text": "Dạ còn ạ"}, 202)
+	message := "/api/messages/" + text(reply, "id")
+	r.eventually(message, func(m object) bool { return text(m, "state") == "sent" })
+	r.eventually("/api/ledger", func(l object) bool { return l["applied"].(float64) >= 1 })
+	ann.Read(page.ID)
+	r.eventually(message, func(m object) bool { return text(m, "state") == "read" })
+	r.call("POST", "/api/messages/"+text(full, "messages", 0, "id")+"/actions", object{"action": "react_love"}, 200)
+	refused := r.call("POST", "/api/messages/"+text(full, "messages", 0, "id")+"/actions", object{"action": "hide"}, 409)
+	require.Equal(t, "not_able", text(refused, "error", "code"))
+
+	post := page.Post("New shoes")
+	ann.Comment(post, "Nice!")
+	ann.Comment(post, "Giá bao nhiêu?")
+	both := r.eventually("/api/tickets", func(l object) bool { return len(l["tickets"].([]any)) == 2 })
+	comment := get(both, "tickets", 0)
+	require.Equal(t, "Giá bao nhiêu?", text(comment, "subject"))
+	conversation := r.call("GET", "/api/conversations/"+text(comment, "conversation"), nil, 200)
+	require.Contains(t, text(conversation, "context"), "New shoes")
+	private := r.call("POST", "/api/conversations/"+text(comment, "conversation")+"/replies", object{"agent": "binh", "text": "20, riêng cho bạn", "how": "private"}, 202)
+	r.eventually("/api/messages/"+text(private, "id"), func(m object) bool { return text(m, "state") == "sent" })
+	public := r.call("POST", "/api/tickets/"+text(comment, "id")+"/replies", object{"agent": "binh", "text": "20", "how": "public"}, 202)
+	sent := r.eventually("/api/messages/"+text(public, "id"), func(m object) bool { return text(m, "state") == "sent" })
+	require.Equal(t, true, r.call("DELETE", "/api/messages/"+text(public, "id"), nil, 200)["withdrawn"])
+	require.True(t, fb.Gone(text(sent, "external_id")))
+
+	patched := r.call("PATCH", "/api/channels/"+text(ch, "id"), object{"config": object{"rules": object{"posts": "everything"}}}, 200)
+	require.Equal(t, "everything", text(patched, "config", "rules", "posts"))
+	require.Equal(t, true, get(patched, "config", "rules", "messages"), "what is not given stays")
+	ann.Comment(post, "Nice again!")
+	r.eventually("/api/tickets", func(l object) bool { return len(l["tickets"].([]any)) == 3 })
+	r.call("POST", "/api/channels/"+text(ch, "id")+"/backfill", object{"since": "2020-01-01T00:00:00Z"}, 200)
+	r.call("POST", "/api/channels/"+text(ch, "id")+"/backfill", object{}, 400)
+
+	resp, err := http.PostForm(r.host.baseURL()+"/webhooks/facebook", url.Values{"x": {"y"}})
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, 403, resp.StatusCode)
+}
+
+// body returns what a path answers, as text.
+func (r *running) body(path string) string {
+	resp := r.request("GET", path, nil)
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(r.t, err)
+	return string(b)
+}
+
+func TestAPageIsConnectedInTheBrowserAndGivenUpAgain(t *testing.T) {
+	t.Parallel()
+	r, fb := onFacebook(t)
+	first, second, hidden := fb.AddPage("First"), fb.AddPage("Second"), fb.AddPage("Hidden")
+	mai := fb.AddPerson("Mai")
+	for _, p := range []*graphtest.Page{first, second, hidden} {
+		mai.Manage(p.ID)
+	}
+	mai.Tick(first.ID, second.ID)
+	b := r.browser()
+	require.Contains(t, b.see("/connect/facebook", 200), "Sign in", "only for who is signed in")
+	b.signIn("an", "mat-khau-1", 200)
+	login := func(agrees bool) string {
+		b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		defer func() { b.client.CheckRedirect = nil }()
+		resp, err := b.client.Get(r.host.baseURL() + "/channels/new?kind=facebook.page")
+		require.NoError(t, err)
+		resp.Body.Close()
+		resp, err = b.client.Get(r.host.baseURL() + resp.Header.Get("Location"))
+		require.NoError(t, err)
+		resp.Body.Close()
+		back, err := mai.Login(resp.Header.Get("Location"), agrees)
+		require.NoError(t, err)
+		return strings.TrimPrefix(back, r.host.baseURL())
+	}
+	other := r.browser()
+	other.see(login(true), 403)
+	require.Contains(t, b.see(login(false), 409), "declined")
+	require.Contains(t, b.see(login(true), 200), "2 Pages")
+	list := r.call("GET", "/api/channels", nil, 200)["channels"].([]any)
+	require.Len(t, list, 3)
+	require.Equal(t, "First", text(list[1], "name"))
+	form := b.see("/channels/"+text(list[1], "id"), 200)
+	require.Contains(t, form, "Convert messages into tickets")
+	b.post("/channels/"+text(list[1], "id"), 200, "name", "First", "queue", "support", "active", "on", "posts", "relevant", "comments", "on", "keywords", "giá\r\nđặt hàng")
+	saved := r.call("GET", "/api/channels/"+text(list[1], "id"), nil, 200)
+	require.Equal(t, []any{"giá", "đặt hàng"}, get(saved, "config", "rules", "keywords"))
+	require.Equal(t, "support", text(saved, "settings", "queue"))
+	b.see(login(true), 200) // again: the tokens are new, the rules stay
+	require.Equal(t, []any{"giá", "đặt hàng"}, get(r.call("GET", "/api/channels/"+text(list[1], "id"), nil, 200), "config", "rules", "keywords"))
+	require.Len(t, r.call("GET", "/api/channels", nil, 200)["channels"].([]any), 3)
+
+	resp, err := http.PostForm(r.host.baseURL()+"/webhooks/facebook/delete", url.Values{"signed_request": {mai.SignedRequest()}})
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, 200, resp.StatusCode)
+	status := regexp.MustCompile(`/webhooks/facebook/deleted\?code=\w+`).FindString(string(answer))
+	require.Contains(t, r.body(status), "deleted")
+	r.eventually("/api/channels/"+text(list[1], "id"), func(c object) bool { return text(c, "status", "state") == "needs_authorization" })
+	resp, err = http.PostForm(r.host.baseURL()+"/webhooks/facebook/deauthorize", url.Values{"signed_request": {"forged.x"}})
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, 403, resp.StatusCode)
+}
