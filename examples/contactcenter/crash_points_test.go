@@ -95,13 +95,26 @@ func (k *killer) soon(name string, large bool) {
 	}
 }
 
-func (k *killer) isLarge(id ticket.MessageID) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.large[id]
+// isLarge reports whether a message has a body in Blobs. It may have come in
+// before this process was started.
+func (s killingStore) isLarge(ctx context.Context, id ticket.MessageID) bool {
+	s.k.mu.Lock()
+	large, known := s.k.large[id]
+	s.k.mu.Unlock()
+	if known || id == "" {
+		return large
+	}
+	snap, err := s.Snapshot(ctx, ticket.Want{Messages: []ticket.MessageID{id}})
+	if err != nil || snap.Messages[id] == nil {
+		return false
+	}
+	s.k.see([]*ticket.Message{snap.Messages[id]})
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	return s.k.large[id]
 }
 
-// see remembers the messages with a body in Blobs.
+// see remembers which messages have a body in Blobs.
 func (k *killer) see(ms []*ticket.Message) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -110,9 +123,7 @@ func (k *killer) see(ms []*ticket.Message) {
 		for _, a := range m.Attachments {
 			large = large || a.Body.Blob
 		}
-		if large {
-			k.large[m.ID] = true
-		}
+		k.large[m.ID] = large || k.large[m.ID]
 	}
 }
 
@@ -151,7 +162,7 @@ type killingStore struct {
 func (s killingStore) Commit(ctx context.Context, c *ticket.Changes) error {
 	s.k.see(c.Messages)
 	id, before, after := s.k.points(c)
-	large := s.k.isLarge(id)
+	large := s.isLarge(ctx, id)
 	if on, ok := s.k.decides(c); ok {
 		before, after, large = "", "auto reply decided", on
 	}
@@ -185,7 +196,7 @@ func (s killingStore) Claim(ctx context.Context, c ticket.Claim) ([]*ticket.Work
 	works, next, err := s.Store.Claim(ctx, c)
 	for _, w := range works {
 		name := map[ticket.WorkKind]string{ticket.WorkSend: "send claimed", ticket.WorkAutoReply: "auto reply claimed", ticket.WorkAssign: "assignment claimed"}[w.Kind]
-		large := s.k.isLarge(w.Message)
+		large := s.isLarge(ctx, w.Message)
 		if w.Kind == ticket.WorkAutoReply {
 			s.k.mu.Lock()
 			s.k.answers[w.ID] = large
