@@ -22,8 +22,25 @@ type found struct {
 	uncertain    int
 }
 
-// checkSite compares what everybody was told with what is there.
+// checkSite compares what everybody was told with what is there, and looks into
+// the file.
 func checkSite(s *site, senders []*sender, agents []*answerer, feed *follower) {
+	t := s.t
+	items := compareSite(s, senders, agents, feed)
+	s.end()
+	db := s.open("ro")
+	defer db.Close()
+	var sound string
+	require.NoError(t, db.QueryRow("PRAGMA integrity_check").Scan(&sound))
+	require.Equal(t, "ok", sound)
+	var kept int
+	require.NoError(t, db.QueryRow("SELECT count(*) FROM items").Scan(&kept))
+	require.Equal(t, items, kept)
+}
+
+// compareSite compares what everybody was told with what is there. It returns how
+// many items have come in.
+func compareSite(s *site, senders []*sender, agents []*answerer, feed *follower) (items int) {
 	t := s.t
 	letters := map[[sha256.Size]byte]*sentMail{}
 	for _, x := range senders {
@@ -66,18 +83,9 @@ func checkSite(s *site, senders []*sender, agents []*answerer, feed *follower) {
 	require.Equal(t, len(letters), number(ledger, "messages"))
 	require.Equal(t, len(letters), sum, "every mail is a message")
 	require.Positive(t, number(ledger, "duplicates"), "some customers forgot that they were answered")
-	s.end()
-
-	db := s.open("ro")
-	defer db.Close()
-	var sound string
-	require.NoError(t, db.QueryRow("PRAGMA integrity_check").Scan(&sound))
-	require.Equal(t, "ok", sound)
-	var items int
-	require.NoError(t, db.QueryRow("SELECT count(*) FROM items").Scan(&items))
-	require.Equal(t, sum+number(ledger, "duplicates"), items)
 	t.Logf("killed %d times: %d mails in %d threads, %d duplicates; %d answers, %d automatic; %d uncertain; %d events; %d blobs",
 		s.kills, len(letters), len(f.conversation), number(ledger, "duplicates"), len(wanted), len(f.automatic), f.uncertain, len(events), s.blobs())
+	return sum + number(ledger, "duplicates")
 }
 
 func number(o object, key string) int {

@@ -194,6 +194,14 @@ func openSite(t *testing.T, seed uint64) *site {
 	})
 	s.launch()
 	s.awaitReady()
+	s.furnish()
+	return s
+}
+
+// furnish makes agents, a queue, a mailbox and an account.
+func (s *site) furnish() {
+	t := s.t
+	t.Helper()
 	put := func(path string, body any) {
 		status, _, err := s.call(t.Context(), "PUT", path, body)
 		require.NoError(t, err)
@@ -217,7 +225,6 @@ func openSite(t *testing.T, seed uint64) *site {
 	s.mailbox, s.forward = text(hosted, "address"), text(paired, "forward_address")
 	require.NotEmpty(t, s.mailbox)
 	require.NotEmpty(t, s.forward)
-	return s
 }
 
 // taken is what the mail servers took.

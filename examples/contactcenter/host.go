@@ -80,7 +80,7 @@ func (h *host) open(ctx context.Context) error {
 		h.mx.TLS = h.certs.config()
 	}
 	cfg := ticket.Config{
-		Store: h.store, Blobs: blobs, Key: key, Portal: opts.portal, Log: log, Undo: opts.undo,
+		Store: h.store, Blobs: blobs, Key: key, Portal: opts.portal, Node: opts.node, Log: log, Undo: opts.undo,
 		Connectors: []channel.Connector{h.mx, account.Connector{}},
 		Timing:     ticket.Timing{Drain: drainTime},
 	}

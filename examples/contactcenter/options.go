@@ -18,6 +18,7 @@ import (
 type options struct {
 	store, data, blobs string
 	portal, domain     string
+	node               string
 	http, smtp, lmtp   string
 	tlsCert, tlsKey    string
 	relay              string
@@ -51,6 +52,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.data, "data", "anteroom-data", "`folder` for database, blobs and keys")
 	fs.StringVar(&o.blobs, "blobs", "", "`where` large bodies go: file://DIR (default a folder in -data)")
 	fs.StringVar(&o.portal, "portal", "main", "the portal's `name`, the key of everything it stores")
+	fs.StringVar(&o.node, "node", "", "this process's `name` among those that share the store (default a random one)")
 	fs.StringVar(&o.domain, "domain", "portal.localhost", "the portal's mail `domain`")
 	fs.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the API and the browser pages; port 0 picks one")
 	fs.StringVar(&o.smtp, "smtp", "127.0.0.1:2525", "`address` of the mail server; port 0 picks one")
