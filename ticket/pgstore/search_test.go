@@ -1,0 +1,125 @@
+package pgstore
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/memstore"
+)
+
+// ages are ids of tickets from years to minutes apart, the oldest first. A store
+// is not told what ids look like: with odd there are some that begin with no time.
+func ages(odd bool) (ids []ticket.TicketID) {
+	for _, begin := range []string{"0000", "0172a", "018ff", "01900", "0190a", "0190b", "0190c", "0190ca", "0190cb", "01910", "01911", "01911f"} {
+		for i := range 3 {
+			hex := begin + strings.Repeat("0", 12-len(begin)-1) + fmt.Sprint(i)
+			ids = append(ids, ticket.TicketID(hex[:8]+"-"+hex[8:12]+"-7000-8000-000000000000"))
+		}
+	}
+	if odd {
+		ids = append(ids, "odd", "zz")
+	}
+	return ids
+}
+
+func TestASearchFindsTheNewestFirstHoweverOldTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, odd := range []bool{false, true} {
+		t.Run(fmt.Sprint("odd ids ", odd), func(t *testing.T) {
+			t.Parallel()
+			findsTheNewestFirst(t, ages(odd))
+		})
+	}
+}
+
+func findsTheNewestFirst(t *testing.T, ages []ticket.TicketID) {
+	t.Helper()
+	const movedTo, alsoMovedTo = 17, 30 // whose only message was elsewhere
+	s, mem := setup(t).Portal("main"), memstore.New().Portal("main")
+	commit := func(c func() *ticket.Changes) {
+		require.NoError(t, mem.Commit(t.Context(), c()))
+		require.NoError(t, s.Commit(t.Context(), c()))
+	}
+	for i, id := range ages {
+		commit(func() *ticket.Changes {
+			c := &ticket.Changes{Tickets: []*ticket.Ticket{{ID: id, Status: ticket.Open, Assignment: ticket.Assignment{Queue: "q"}}}}
+			c.Messages = []*ticket.Message{{ID: ticket.MessageID(fmt.Sprint("m", i)), Ticket: id, Search: "common word" + fmt.Sprint(i%7)}}
+			if i == movedTo || i == alsoMovedTo {
+				c.Messages = nil
+			}
+			if i%5 == 0 {
+				c.Tickets[0].Status = ticket.Solved
+			}
+			return c
+		})
+	}
+	// Messages go to tickets of other times, and to one from none.
+	commit(func() *ticket.Changes {
+		return &ticket.Changes{Messages: []*ticket.Message{{ID: "lone", Search: "common wandering"}, {ID: "other", Ticket: ages[2], Search: "common wandering"}}}
+	})
+	commit(func() *ticket.Changes {
+		return &ticket.Changes{Messages: []*ticket.Message{{ID: "lone", Ticket: ages[alsoMovedTo], Revision: 1}, {ID: "other", Ticket: ages[movedTo], Revision: 1}}}
+	})
+	walk := func(s ticket.Store, f ticket.TicketFilter, size int) (ids []ticket.TicketID) {
+		for p := (ticket.Page{Limit: size}); ; {
+			list, next, err := s.Tickets(t.Context(), f, p)
+			require.NoError(t, err)
+			for _, k := range list {
+				ids = append(ids, k.ID)
+			}
+			if p.After = next; next == "" {
+				return ids
+			}
+		}
+	}
+	for _, terms := range [][]string{{"common"}, {"co"}, {"word3"}, {"word"}, {"common", "word5"}, {"wandering"}, {"wand", "common"}, {"absent"}} {
+		for _, f := range []ticket.TicketFilter{{}, {Queue: "q", Statuses: []ticket.Status{ticket.Solved}}, {Order: ticket.LatestUpdate}} {
+			f.Terms = terms
+			for _, size := range []int{1, 2, 5, 50} {
+				want := walk(mem, f, size)
+				require.Equal(t, want, walk(s, f, size), "%v by %d", f, size)
+				require.True(t, slices.IsSortedFunc(want, func(a, b ticket.TicketID) int { return -strings.Compare(string(a), string(b)) }))
+			}
+		}
+	}
+}
+
+func TestWindowsAreTheNewestIDs(t *testing.T) {
+	t.Parallel()
+	five, four := scope{'c', 5}, scope{'b', 4}
+	for top, want := range map[string][]string{
+		"019ca000-": {"019ca", "019c9"}, "01000000": {"01000", "00fff"}, "00000000": {"00000"}, "ab": nil, "ABCDEF": nil, "zzzzzz": nil, "+1234567": nil, "": nil,
+	} {
+		got, ok := five.window(top)
+		require.Equal(t, want != nil, ok, top)
+		require.Equal(t, want, got, top)
+	}
+	got, ok := four.window("019ca000")
+	require.True(t, ok)
+	require.Equal(t, []string{"019c", "019b"}, got)
+}
+
+func TestWordsThatAreVeryLongOrManyAreTaken(t *testing.T) {
+	t.Parallel()
+	s := setup(t).Portal("main")
+	long := strings.Repeat("ж", 3000)
+	var many []string
+	for i := range 40_000 {
+		many = append(many, fmt.Sprintf("w%d", i))
+	}
+	require.NoError(t, s.Commit(t.Context(), &ticket.Changes{
+		Tickets:  []*ticket.Ticket{{ID: "t"}},
+		Messages: []*ticket.Message{{ID: "1", Ticket: "t", Search: long}, {ID: "2", Ticket: "t", Search: strings.Join(many, " ")}},
+	}))
+	// Searched as they are kept: folded.
+	for _, terms := range [][]string{{long}, {long[:200]}, {"w1"}, {long, "w1"}} {
+		list, _, err := s.Tickets(t.Context(), ticket.TicketFilter{Terms: terms}, ticket.Page{})
+		require.NoError(t, err)
+		require.Len(t, list, map[bool]int{true: 0, false: 1}[len(terms) > 1], "%.20q", terms)
+	}
+}
