@@ -25,6 +25,9 @@ type board struct {
 func (b *board) put(env channel.Env, w way, st channel.Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if st.LastSeen.IsZero() {
+		st.LastSeen = b.last[w].LastSeen
+	}
 	b.last[w] = st
 	worst := b.last[sending]
 	if badness(b.last[receiving].State) >= badness(worst.State) {

@@ -20,6 +20,11 @@ func TestAnAccountWithIMAPKeepsTheContractOfAChannel(t *testing.T) {
 	})
 }
 
+func TestAnAccountOnDovecotKeepsTheContractOfAChannel(t *testing.T) {
+	t.Parallel()
+	keepsTheContract(t, func(t testing.TB) (imapServer, account.Security) { return startDovecot(t), account.TLS })
+}
+
 func keepsTheContract(t *testing.T, start func(t testing.TB) (imapServer, account.Security)) {
 	channeltest.Run(t, func(t testing.TB) channeltest.Harness {
 		in, security := start(t)

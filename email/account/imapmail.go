@@ -197,7 +197,15 @@ func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, l
 				case imapclient.FetchItemDataUID:
 					uid = uint32(item.UID)
 				case imapclient.FetchItemDataBodySection:
-					if body, err = readLiteral(item.Literal, limit); err != nil {
+					if item.Literal != nil && item.Literal.Size() > limit {
+						return errBudget
+					}
+					if body, err = readLiteral(item.Literal); err != nil {
+						// Draining would read the literal again, together
+						// with the library's own goroutine unless that has
+						// ended, as it does now.
+						closeNow(c.raw)
+						<-c.client.Closed()
 						return err
 					}
 				}
@@ -212,12 +220,9 @@ func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, l
 
 // readLiteral reads all of a literal. A connection that ends within one makes
 // it end early without an error, so its length is compared.
-func readLiteral(lit imap.LiteralReader, limit int64) ([]byte, error) {
+func readLiteral(lit imap.LiteralReader) ([]byte, error) {
 	if lit == nil {
 		return nil, nil // NIL: there is no such section
-	}
-	if lit.Size() > limit {
-		return nil, errBudget
 	}
 	var b bytes.Buffer
 	b.Grow(int(lit.Size()))

@@ -82,6 +82,7 @@ func receivesByIMAP(t *testing.T, start func(t *testing.T) *inbox) {
 				}
 			}
 			require.Equal(t, numbers(0, 19), subjects(b.wait(t, 20)))
+			require.Zero(t, b.srv.Seen(t, "INBOX"), "reading leaves no trace")
 		},
 		"new numbers for all mails lose and double nothing": func(t *testing.T, b *inbox) {
 			for n := range 10 {
@@ -95,10 +96,13 @@ func receivesByIMAP(t *testing.T, start func(t *testing.T) *inbox) {
 			require.Equal(t, numbers(0, 10), subjects(b.wait(t, 11)))
 		},
 		"mails taken in are marked, and only those": func(t *testing.T, b *inbox) {
-			b.conf.IMAP.After = "seen"
+			b.conf.IMAP.After, b.conf.IMAP.FirstSync = "seen", "none"
 			b.srv.Put(t, "INBOX", letter(1), time.Now())
 			b.receive(t)
+			b.until(t, "live", is(channel.StateLive))
+			b.srv.Put(t, "INBOX", letter(2), time.Now())
 			b.wait(t, 1)
+			require.Eventually(t, func() bool { return b.srv.Seen(t, "INBOX") == 1 }, patience, 10*time.Millisecond)
 		},
 		"mails taken in are moved": func(t *testing.T, b *inbox) {
 			b.conf.IMAP.After = "move:Archive"
@@ -143,4 +147,15 @@ func receivesByIMAP(t *testing.T, start func(t *testing.T) *inbox) {
 			check(t, start(t))
 		})
 	}
+}
+
+func TestReceivingByIMAPFromDovecot(t *testing.T) {
+	t.Parallel()
+	receivesByIMAP(t, func(t *testing.T) *inbox {
+		return newInboxAt(t, startDovecot(t), account.TLS)
+	})
+}
+
+func startDovecot(t testing.TB) *emailtest.Dovecot {
+	return emailtest.StartDovecot(t, emailtest.DovecotOptions{User: address, Password: password})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type imapServer interface {
 	ClientTLS() *tls.Config
 	Put(t testing.TB, folder string, raw []byte, received time.Time)
 	Count(t testing.TB, folder string) int
+	Seen(t testing.TB, folder string) int
 	Renumber(folder string)
 	Disconnect()
 }
@@ -39,6 +41,16 @@ func (f fakeIMAP) Put(_ testing.TB, folder string, raw []byte, received time.Tim
 	f.Add(folder, raw, received)
 }
 func (f fakeIMAP) Count(_ testing.TB, folder string) int { return len(f.Mails(folder)) }
+
+func (f fakeIMAP) Seen(_ testing.TB, folder string) int {
+	n := 0
+	for _, m := range f.Mails(folder) {
+		if slices.Contains(m.Flags, `\Seen`) {
+			n++
+		}
+	}
+	return n
+}
 
 // inbox is an account that receives from a server.
 type inbox struct {

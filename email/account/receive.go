@@ -95,6 +95,8 @@ type receiver struct {
 	width int
 	// blamed is how much single mails have failed.
 	blamed map[uint32]int
+	// note says why IMAP.After could not be done the last time.
+	note string
 	// progress says that the folder was looked at in this session.
 	progress bool
 }
@@ -103,9 +105,9 @@ func (r *receiver) status(st channel.Status) {
 	r.m.board.put(r.m.env, receiving, st)
 }
 
-func (r *receiver) live(note string) {
+func (r *receiver) live() {
 	r.progress = true
-	r.status(channel.Status{State: channel.StateLive, LastSeen: r.m.env.Now(), Reason: note})
+	r.status(channel.Status{State: channel.StateLive, LastSeen: r.m.env.Now(), Reason: r.note})
 }
 
 // session is one connection, from greeting to failure. It returns nil only when
@@ -140,7 +142,7 @@ func (r *receiver) session(ctx context.Context) *failure {
 		if err := c.idle(r.pace.Idle); err != nil {
 			return c.failed(stageMail, err)
 		}
-		r.live("")
+		r.live()
 		// Without a word from the server the folder is opened anew, which
 		// shows whether it still is the same.
 		look = time.Since(began) >= r.pace.Idle

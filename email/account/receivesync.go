@@ -42,7 +42,7 @@ func (r *receiver) sync(c *imapConn, folder string) *failure {
 			return f
 		}
 	}
-	note := r.runAfter(c, folder)
+	r.runAfter(c, folder)
 	now := r.m.env.Now().UTC().Truncate(time.Second)
 	r.cur.UID = max(r.cur.UID, r.cur.History)
 	if now.Sub(r.cur.CaughtUp) >= time.Hour {
@@ -51,7 +51,7 @@ func (r *receiver) sync(c *imapConn, folder string) *failure {
 			return f
 		}
 	}
-	r.live(note)
+	r.live()
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (r *receiver) takeAll(c *imapConn, folder string, uids []uint32) *failure {
 		if f := r.save(c.ctx); f != nil {
 			return f
 		}
-		r.live("")
+		r.live()
 		uids = uids[n:]
 		r.width = min(2*r.width, maxWidth)
 		r.runAfter(c, folder)
@@ -204,8 +204,8 @@ func (r *receiver) retryAside(c *imapConn) *failure {
 }
 
 // runAfter does what is to be done with mails once they are taken in. That it
-// fails is no reason to stop: they are kept in mind, and the note says so.
-func (r *receiver) runAfter(c *imapConn, folder string) (note string) {
+// fails is no reason to stop: they are kept in mind, and the status says so.
+func (r *receiver) runAfter(c *imapConn, folder string) {
 	action := r.m.conf.IMAP.After
 	if action == afterLeave {
 		r.cur.Pending = nil
@@ -213,15 +213,17 @@ func (r *receiver) runAfter(c *imapConn, folder string) (note string) {
 	for len(r.cur.Pending) > 0 {
 		n := min(len(r.cur.Pending), 500) // RFC 2683 section 3.2.1.5: command lines stay short
 		err := c.after(folder, r.cur.Validity, action, r.cur.Pending[:n])
-		if err != nil && !errors.Is(err, errNotOffered) {
-			text := oneLine(err.Error(), c.secrets)
+		switch {
+		case err == nil:
+			r.note = ""
+		case errors.Is(err, errNotOffered):
+			r.note = "mails are taken in, but not moved: " + errNotOffered.Error()
+		default:
+			text := c.failed(stageMail, err).text
 			r.m.env.Log.LogAttrs(c.ctx, slog.LevelWarn, "account: mails could not be marked, moved or deleted", slog.String("reason", text))
-			return "mails are taken in, but not marked, moved or deleted: " + text
+			r.note = "mails are taken in, but not marked, moved or deleted: " + text
+			return
 		}
 		r.cur.Pending = slices.Delete(r.cur.Pending, 0, n)
-		if err != nil {
-			note = "mails are taken in, but not moved: " + errNotOffered.Error()
-		}
 	}
-	return note
 }
