@@ -22,7 +22,9 @@ const maxPassedOver = 200
 func (d *Desk) assignQueue(ctx context.Context, triggers []*Work) error {
 	queue := triggers[0].Queue
 	name := "assign:" + string(queue)
-	owner := d.cfg.Node + "/" + string(triggers[0].ID)
+	// Not the trigger's id: the same trigger may be claimed again while a long
+	// look goes on that it began.
+	owner := d.cfg.Node + "/" + newID()
 	for try := 1; ; try++ {
 		held, err := d.store.Lease(ctx, name, owner, d.now(), d.now().Add(d.cfg.Timing.Lease))
 		if err != nil {
@@ -30,6 +32,9 @@ func (d *Desk) assignQueue(ctx context.Context, triggers []*Work) error {
 		}
 		if held {
 			break
+		}
+		if try == maxLeaseTries {
+			return d.lookLater(ctx, triggers)
 		}
 		if err := sleep(ctx, backoff(try, 10*time.Millisecond, time.Second)); err != nil {
 			return err
@@ -51,6 +56,25 @@ func (d *Desk) assignQueue(ctx context.Context, triggers []*Work) error {
 		}
 		if !again.IsZero() {
 			u.addWork(&Work{Kind: WorkAssign, Queue: queue, NotBefore: again})
+		}
+		return nil
+	})
+	return err
+}
+
+// maxLeaseTries is how often a look at a queue asks for the queue's lease, about
+// a third of a second in all, before it gives its worker to others: who holds
+// the lease may have died.
+const maxLeaseTries = 6
+
+// lookLater puts triggers back for a second.
+func (d *Desk) lookLater(ctx context.Context, triggers []*Work) error {
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
+		for _, w := range triggers {
+			again := *w
+			again.Owner, again.LeaseUntil = "", time.Time{}
+			again.NotBefore = u.now.Add(backoff(1, time.Second, time.Second))
+			u.addWork(&again)
 		}
 		return nil
 	})
