@@ -54,7 +54,8 @@ import (
 // Backend is an opened file. Make one with [Open].
 type Backend struct {
 	writer  *writer
-	readers chan *conn // of fixed length; nil stands for one that is not open yet
+	readers chan *conn    // of fixed length; nil stands for one that is not open yet
+	ended   chan struct{} // closed when there are no readers any more
 	options options
 	search  searchBounds
 
@@ -94,7 +95,7 @@ func Open(path string, opts ...Option) (*Backend, error) {
 	if path == "" || path == ":memory:" {
 		return nil, fmt.Errorf("sqlitestore: open: %q is not the path of a file", path)
 	}
-	b := &Backend{options: o, search: defaultSearchBounds(), readers: make(chan *conn, o.readers), ids: map[string]int64{}}
+	b := &Backend{options: o, search: defaultSearchBounds(), readers: make(chan *conn, o.readers), ended: make(chan struct{}), ids: map[string]int64{}}
 	w, err := openWriter(o)
 	if err != nil {
 		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
@@ -125,6 +126,7 @@ func (b *Backend) Close() error {
 			errs = append(errs, c.close())
 		}
 	}
+	close(b.ended) // for reads that saw the store open and come for a connection now
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("sqlitestore: close: %w", err)
 	}
@@ -147,6 +149,8 @@ func (b *Backend) read(ctx context.Context, f func(c *conn) error) error {
 	var c *conn
 	select {
 	case c = <-b.readers:
+	case <-b.ended:
+		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}

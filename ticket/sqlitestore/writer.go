@@ -195,20 +195,31 @@ func (w *writer) pick() (batch []*request, closed bool) {
 }
 
 // write writes a batch in one transaction. If that meets trouble, of the disk or
-// with one request, each is tried in a transaction of its own.
+// with one request, each is tried in a transaction of its own. If it meets another
+// process, the batch has waited for that one together, and fails together: were
+// each to wait as long, the last would be there for an hour.
 func (w *writer) write(batch []*request) {
 	err := w.transaction(batch)
 	if err == nil {
 		return
 	}
-	if len(batch) == 1 {
-		batch[0].err = err
+	if len(batch) == 1 || isBusy(err) {
+		fail(batch, err)
 		return
 	}
 	for i := range batch {
-		if err := w.transaction(batch[i : i+1]); err != nil {
+		if err := w.transaction(batch[i : i+1]); isBusy(err) {
+			fail(batch[i:], err)
+			return
+		} else if err != nil {
 			batch[i].err = err
 		}
+	}
+}
+
+func fail(batch []*request, err error) {
+	for _, r := range batch {
+		r.err = err
 	}
 }
 

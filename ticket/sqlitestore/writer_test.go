@@ -286,3 +286,39 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 		require.Error(t, err, path)
 	}
 }
+
+// Another process that holds the file keeps a batch waiting once, not once for
+// each request of it: hundreds would wait for most of an hour, whatever becomes
+// of their contexts.
+func TestABatchWaitsForAnotherProcessTogether(t *testing.T) {
+	t.Parallel()
+	b, release := occupied(t)
+	_, err := b.writer.c.one("PRAGMA busy_timeout = 1", nil, new(int))
+	require.NoError(t, err)
+	batch := batch("main", insertKey("a"), insertKey("b"), insertKey("c"))
+	b.writer.write(batch)
+	for _, r := range batch {
+		require.Error(t, r.err)
+		require.Same(t, batch[0].err, r.err, "it was tried once")
+	}
+	release()
+	b.writer.write(batch)
+	for _, r := range batch {
+		require.NoError(t, r.err)
+	}
+}
+
+func TestAReadThatMeetsTheEndOfTheStoreDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, b.Close())
+	b.mu.Lock()
+	b.closed = false // as a read saw it that began just before
+	b.mu.Unlock()
+	t.Cleanup(func() { b.closed = true })
+	result := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go func() { result <- b.read(ctx, func(*conn) error { return nil }) }()
+	require.ErrorIs(t, <-result, errClosed)
+}
