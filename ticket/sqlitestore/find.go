@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -346,7 +347,7 @@ func (f *finder) matching(tickets []driver.Place) (hits []driver.Place, err erro
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(spots, func(a, b spot) int { return int(b.message - a.message) })
+	slices.SortFunc(spots, func(a, b spot) int { return cmp.Compare(b.message, a.message) })
 	matched := make([]bool, len(tickets))
 	for len(spots) > 0 {
 		n := 1

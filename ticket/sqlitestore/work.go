@@ -112,7 +112,7 @@ func (p *portal) Lease(ctx context.Context, name, owner string, now, until time.
 		ok, err = t.lease(s.id, name, owner, driver.Micros(now), driver.Micros(until))
 		return err
 	})
-	return ok, wrap("lease", err)
+	return ok && err == nil, wrap("lease", err)
 }
 
 func (t *tx) lease(portal int64, name, owner string, now, until int64) (bool, error) {
