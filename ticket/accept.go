@@ -156,6 +156,11 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 	u, err := d.decide(ctx, Actor{Kind: ActorCustomer}, want, func(u *unit) error {
 		results = results[:0]
 		for _, a := range arrivals {
+			if u.isCommitted(a) {
+				// A store called it a conflict, though it was done. Deciding once
+				// more would be about the same item.
+				return fmt.Errorf("ticket: accept: %w", errMaybeCommitted)
+			}
 			if u.isDuplicate(a) {
 				results = append(results, u.duplicate(a))
 				continue

@@ -45,6 +45,16 @@ func (u *unit) isDuplicate(a *arrival) bool {
 	return false
 }
 
+// isCommitted reports whether an earlier try of this very arrival is in the store.
+func (u *unit) isCommitted(a *arrival) bool {
+	for _, k := range a.dups {
+		if ref, ok := u.snap.Refs[k]; ok && !u.claimed[k] && !a.existing && ref.ID == string(a.record) {
+			return true
+		}
+	}
+	return false
+}
+
 // record writes down what became of an arrival; for one that is new it claims
 // the keys by which it is known again, for ever.
 func (u *unit) record(a *arrival, r result, fill func(i *Item)) result {

@@ -319,3 +319,24 @@ func TestADeskWithoutBlobsKeepsNothingAhead(t *testing.T) {
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 	})
 }
+
+// A store that loses the answer of a commit must not call it a conflict. Should
+// one do so, what was committed keeps its body.
+func TestABodyStaysThoughTheStoreCallsItsCommitAConflict(t *testing.T) {
+	keeping(t, func(o *office, ch *ticket.Channel, blobs *meter) {
+		raw, discard := keep(o, o.desk)
+		failed := false
+		o.back.Fail(func(op string) error {
+			if op == "committed" && !failed {
+				failed = true
+				return ticket.ErrConflict
+			}
+			return nil
+		})
+		require.Error(t, o.desk.Accept(o.ctx, mailItem(ch.ID, "k1", raw)), "the source sends it again")
+		discard()
+		require.NoError(t, o.desk.Accept(o.ctx, mailItem(ch.ID, "k1", channel.Bytes(largeMail))))
+		require.Len(t, blobs.ids(t), 1)
+		requireRaw(o, o.timeline(o.only().ID)[0].ID)
+	})
+}

@@ -164,9 +164,11 @@ func (g *group) write(batch []*request) {
 			left := refused.without(now)
 			alone = len(left) == len(now) // it cannot be told which it was
 			batch = left
-		case errors.Is(err, errAgain) || errors.As(err, &pg):
+		case errors.Is(err, errAgain) || errors.As(err, &pg) && !broken(err):
 			alone = true // one of them may be what the database does not take
 		default:
+			// Nobody knows whether it was done. Tried again it would be a
+			// conflict with itself, which means that it surely was not.
 			for _, r := range now {
 				r.err = err
 				close(r.done)
