@@ -62,7 +62,10 @@ func (k *keptBody) put(r *io.PipeReader) {
 		_ = r.CloseWithError(errors.Join(k.err, errPutStopped))
 	}()
 	k.stored, k.err = k.desk.cfg.Blobs.Put(k.ctx, k.ref.ID, r)
-	if k.err != nil && k.ctx.Err() == nil && !errors.Is(k.err, errDiscarded) {
+	k.mu.Lock()
+	discarded := k.discarded
+	k.mu.Unlock()
+	if k.err != nil && k.ctx.Err() == nil && !discarded {
 		k.desk.noteBlobs(k.err)
 	}
 }
@@ -93,12 +96,12 @@ func (k *keptBody) Finish() (channel.Body, error) {
 }
 
 func (k *keptBody) Discard() {
-	_ = k.pipe.CloseWithError(errDiscarded)
-	<-k.done
 	k.mu.Lock()
 	again, taken, maybe := k.discarded, k.taken > 0, k.maybe
-	k.discarded = true
+	k.discarded = true // before Put fails for it
 	k.mu.Unlock()
+	_ = k.pipe.CloseWithError(errDiscarded)
+	<-k.done
 	switch ids := []BodyID{k.ref.ID}; {
 	case again:
 	case maybe:
