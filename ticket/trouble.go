@@ -28,7 +28,7 @@ func (d *Desk) noteAccept(ctx context.Context, items []*channel.Item, err error)
 	case err == nil && !d.troubled.Load():
 		return
 	case err == nil:
-	case errors.Is(err, channel.ErrRejected), errors.Is(err, channel.ErrInactive), errors.Is(err, ErrConflict), errors.Is(err, ErrLimit),
+	case errors.Is(err, channel.ErrRejected), errors.Is(err, channel.ErrInactive), errors.Is(err, ErrConflict), errors.Is(err, ErrLimit), errors.Is(err, ErrBusy),
 		errors.Is(err, errCollected), ctx.Err() != nil:
 		return // nobody's disk
 	}

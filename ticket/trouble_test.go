@@ -140,12 +140,22 @@ func TestChannelsAreDegradedWhileBlobsTakeNoBodyThatArrives(t *testing.T) {
 	})
 }
 
-func TestABadItemDegradesNoChannel(t *testing.T) {
+func TestABadItemAndBusyWritersDegradeNoChannel(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.mailbox(box, ticket.Settings{})
 		it := o.net.Item(box, mail("mai@c.example", "1"))
 		it.Channel, it.Keys = ch.ID, nil
 		require.ErrorIs(t, o.desk.Accept(o.ctx, it), channel.ErrRejected)
+		o.back.Fail(func(op string) error {
+			if op == "commit" {
+				return ticket.ErrConflict
+			}
+			return nil
+		})
+		busy := o.net.Item(box, mail("mai@c.example", "2"))
+		busy.Channel = ch.ID
+		require.ErrorIs(t, o.desk.Accept(o.ctx, busy), ticket.ErrBusy)
+		o.back.Fail(nil)
 		got, err := o.desk.Channel(o.ctx, ch.ID)
 		require.NoError(t, err)
 		require.NotEqual(t, channel.StateDegraded, got.Status.State)
