@@ -75,7 +75,8 @@ type Receiver interface {
 type Interpreter interface {
 	Channel
 	// Interpret returns what raw means, with the same channel and with keys
-	// of their own. It is called again after an error.
+	// of their own. It is called again after an error, but not without end,
+	// unless that is a [*NotNowError].
 	Interpret(ctx context.Context, raw *Item) ([]*Item, error)
 }
 

@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 var (
@@ -13,6 +14,18 @@ var (
 	// its source should keep what it has.
 	ErrInactive = errors.New("channel is inactive")
 )
+
+// NotNowError is returned by Interpret when the network cannot be used at the
+// moment, which says nothing about the item: it is tried again, and is not held to
+// be poison however often that happens.
+type NotNowError struct {
+	After time.Duration // at least, before the next try
+	Err   error
+}
+
+func (e *NotNowError) Error() string { return "not now: " + e.Err.Error() }
+
+func (e *NotNowError) Unwrap() error { return e.Err }
 
 // FieldError is a bad value in a configuration or a call.
 type FieldError struct {

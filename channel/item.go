@@ -256,6 +256,10 @@ type Update struct {
 	// is not known yet, or still on its way out, before they count as
 	// unmatched. Zero means that they are not.
 	Wait time.Duration
+	// Grace is how long the news are kept in any case before the Message beside
+	// them is taken for another one: where a network does not tell which
+	// conversation a message on its way belongs to.
+	Grace time.Duration
 	// Item is a key of the item by which the message comes in. If that item is
 	// known and became no message, nothing is waited for. Beside a Message that
 	// is Ignored unless its conversation had begun, it is the item that begins

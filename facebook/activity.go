@@ -270,6 +270,12 @@ func sameNode(a, b string) bool {
 	return a == b || (!strings.Contains(a, "_") || !strings.Contains(b, "_")) && last(a) == last(b)
 }
 
+// ownGrace is how long a comment of the Page waits for the answer to a send. Who
+// is answered in a thread of several people is told by no event, so that it may
+// be any of ours on its way; and a send that was cut off is looked for within
+// this time.
+const ownGrace = 90 * time.Second
+
 // comment takes in a comment.
 func (p *page) comment(ctx context.Context, it *channel.Item, w *whole) error {
 	p.remember(w.id, &node{ID: ident(w.id), From: known1(w.from), Message: w.text, Parent: parentOf(w)})
@@ -301,7 +307,7 @@ func (p *page) comment(ctx context.Context, it *channel.Item, w *whole) error {
 		to := p.answered(ctx, at)
 		msg.Direction, msg.From, msg.To = channel.Out, p.person(ctx, w.from, w.id), []channel.Party{to}
 		msg.Conversation = p.conversation(at, w, to.Address)
-		it.Update = &channel.Update{Kind: channel.UpdateEcho, IDs: []string{w.id}, Conversation: msg.Conversation, Text: w.text, Wait: p.app.limits().Wait}
+		it.Update = &channel.Update{Kind: channel.UpdateEcho, IDs: []string{w.id}, Conversation: msg.Conversation, Text: w.text, Wait: p.app.limits().Wait, Grace: ownGrace}
 		msg.OwnTicket = verdict.Outcome == MakeTicket
 	}
 	if verdict.Outcome == Join {

@@ -58,9 +58,22 @@ func (p *page) Interpret(ctx context.Context, raw *channel.Item) ([]*channel.Ite
 		it.Ignored, it.Detail = channel.CauseUnknown, plain(in.detail)
 	}
 	if err != nil {
-		return nil, err
+		return nil, notNow(err)
 	}
 	return []*channel.Item{it}, nil
+}
+
+// notNow tells trouble of the network, or of the Page's authorization, from
+// errors that the event itself has.
+func notNow(err error) error {
+	ge, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return &channel.NotNowError{Err: err}
+	case ge.Class() == ClassFinal:
+		return err
+	}
+	return &channel.NotNowError{After: ge.pause(), Err: err}
 }
 
 func firstKey(it *channel.Item) channel.Key {

@@ -26,6 +26,8 @@ func Fields() []string {
 // backfill.
 type state struct {
 	Complete time.Time `json:"complete"`
+	// Gap is since when something may be missing that is not fetched yet.
+	Gap time.Time `json:"gap,omitzero"`
 }
 
 // retryUpkeep is the pause after a look that failed.
@@ -57,48 +59,78 @@ func (p *page) upkeep(ctx context.Context, sink channel.Sink) {
 	}
 }
 
-// endsAfter is how long a webhook fails before Facebook ends the subscription.
-const endsAfter = time.Hour
+// endsAfter is how long a webhook may have failed when Facebook ends the
+// subscription: an hour, as it says, and the pause before the try that ends it.
+const endsAfter = 2 * time.Hour
 
-// look renews the subscription if need be, and closes a gap.
+// look renews the subscription if need be, and closes a gap. A gap is noted before
+// anything is mended, so that it is not forgotten when closing it fails.
 func (p *page) look(ctx context.Context, sink channel.Sink, first bool) error {
 	if p.token() == "" {
 		return nil // the status says so already
 	}
-	var st state
-	b, err := p.env.LoadState(ctx)
+	st, err := p.loadState(ctx)
 	if err != nil {
 		return err
-	}
-	if len(b) > 0 && json.Unmarshal(b, &st) != nil {
-		st = state{}
 	}
 	began := p.app.now()
 	missing, err := p.missingFields(ctx)
 	if err != nil {
 		return err
 	}
+	if since, gap := p.gap(st, began, first, len(missing) > 0); gap {
+		st.Gap = since
+		if err := p.saveState(ctx, st); err != nil {
+			return err
+		}
+	}
 	if len(missing) > 0 {
 		if err := p.subscribe(ctx); err != nil {
 			return err
 		}
 	}
-	gap := len(missing) > 0 || first && began.Sub(st.Complete) > p.app.limits().Gap
-	if gap && !st.Complete.IsZero() {
-		// What came just before may have been on its way still; and what
-		// Facebook ended, it ended since nothing got through for an hour.
-		since := st.Complete.Add(-p.app.limits().Gap)
-		if len(missing) > 0 {
-			since = since.Add(-endsAfter)
-		}
-		p.env.Log.Info("facebook: closing a gap", "since", since, "missing_fields", len(missing))
-		err := p.Backfill(ctx, since, sink)
+	if !st.Gap.IsZero() {
+		p.env.Log.Info("facebook: closing a gap", "since", st.Gap, "missing_fields", len(missing))
+		err := p.Backfill(ctx, st.Gap, sink)
 		if err != nil && !errors.Is(err, channel.ErrInactive) {
 			return err
 		}
 	}
-	st.Complete = began
-	if b, err = json.Marshal(st); err != nil {
+	return p.saveState(ctx, state{Complete: began})
+}
+
+// gap reports since when something may be missing. What came just before may have
+// been on its way still; and what Facebook ended, it ended since nothing got
+// through for long.
+func (p *page) gap(st state, now time.Time, first, ended bool) (time.Time, bool) {
+	if st.Complete.IsZero() || !ended && !(first && now.Sub(st.Complete) > p.app.limits().Gap) {
+		return time.Time{}, false
+	}
+	since := st.Complete.Add(-p.app.limits().Gap)
+	if ended {
+		since = since.Add(-endsAfter)
+	}
+	if !st.Gap.IsZero() && st.Gap.Before(since) {
+		since = st.Gap
+	}
+	return since, true
+}
+
+func (p *page) loadState(ctx context.Context) (state, error) {
+	var st state
+	b, err := p.env.LoadState(ctx)
+	if err != nil {
+		return st, err
+	}
+	if len(b) > 0 && json.Unmarshal(b, &st) != nil {
+		return state{}, nil //nolint:nilerr // it is begun anew
+	}
+	return st, nil
+}
+
+func (p *page) saveState(ctx context.Context, st state) error {
+	b, err := json.Marshal(st)
+	if err != nil {
 		return err
 	}
 	return p.env.SaveState(ctx, b)

@@ -2,6 +2,7 @@ package ticket_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -241,6 +242,20 @@ func TestWhatARuleLeavesOutWaitsForTheItemThatBeginsItsConversation(t *testing.T
 		time.Sleep(2 * time.Hour)
 		require.Len(t, o.timeline(o.tickets()[0].ID), 2)
 		require.EqualValues(t, 2, o.ledger().Ignored[channel.CauseRule])
+	})
+}
+
+func TestANetworkThatIsDownForLongMakesNoItemPoison(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		o.connect(channeltest.MemoryAccount{Address: "page", Raw: true}, ticket.Settings{})
+		for range 100 {
+			o.net.FailInterpret("page", &channel.NotNowError{After: time.Minute, Err: errors.New("down")})
+		}
+		o.deliver("page", channel.Message{From: from("psid1"), Text: "x"})
+		time.Sleep(2 * time.Hour)
+		require.EqualValues(t, 1, o.ledger().Waiting)
+		time.Sleep(24 * time.Hour)
+		require.EqualValues(t, 1, o.ledger().Messages)
 	})
 }
 

@@ -164,6 +164,10 @@ func (d *Desk) doSafely(ctx context.Context, batch []*Work) (err error) {
 	return fmt.Errorf("ticket: unknown kind of work %q", w.Kind)
 }
 
+// notNowMost is the longest pause, by our own account, before an item is
+// interpreted again whose network cannot be used.
+const notNowMost = 10 * time.Minute
+
 // putBack schedules failed work again.
 func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 	back := *w
@@ -184,6 +188,11 @@ func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 			return u.park(&again)
 		}
 		again.NotBefore = u.now.Add(backoff(w.Attempts, time.Second, d.cfg.Timing.RetryMax))
+		if nn, ok := errors.AsType[*channel.NotNowError](cause); ok && w.Kind == WorkInterpret {
+			// The older the work, the rarer the tries.
+			pause := min(max(u.now.Sub(w.CreatedAt)/2, time.Second), notNowMost)
+			again.Attempts, again.NotBefore = 0, u.now.Add(max(nn.After, pause/2+rand.N(pause/2+1)))
+		}
 		u.addWork(&again)
 		return nil
 	})

@@ -189,3 +189,31 @@ func paged[T any](c *call, list []T, order func(a, b T) int, show func(T) object
 	}
 	return object{"data": data, "paging": paging}, nil
 }
+
+// Written is a message, post or comment that Facebook shows.
+type Written struct {
+	ID, Text string
+	ByPage   bool // or by an app in its name
+	Gone     bool // removed or unsent
+	Edited   bool
+	At       time.Time
+}
+
+// History lists all that was written on a Page: messages, posts and comments.
+func (g *Graph) History(page string) (messages, feed []Written) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range g.threads {
+		for _, m := range t.messages {
+			if t.page == page {
+				messages = append(messages, Written{ID: m.mid, Text: m.text, ByPage: m.fromPage, Gone: m.unsent, At: m.at})
+			}
+		}
+	}
+	for _, n := range g.nodes {
+		if n.page == page {
+			feed = append(feed, Written{ID: n.id, Text: n.text, ByPage: n.person == nil, Gone: n.gone, Edited: !n.edited.IsZero(), At: n.at})
+		}
+	}
+	return messages, feed
+}
