@@ -33,6 +33,12 @@
 // default_query_exec_mode=exec, and give the listener a way of its own with
 // [Listen]. Without notifications other processes' writes are seen by polling.
 //
+// # Search
+//
+// Newest first, a search reads the tickets of some days or weeks where that fills
+// a page, so that common words cost no more than rare ones. In the order of the
+// latest update it reads all tickets that have the words.
+//
 // # The host's own rows
 //
 // See [WithTx] for writing them and the library's in one transaction.
