@@ -322,3 +322,22 @@ func TestAReadThatMeetsTheEndOfTheStoreDoesNotWaitForEver(t *testing.T) {
 	go func() { result <- b.read(ctx, func(*conn) error { return nil }) }()
 	require.ErrorIs(t, <-result, errClosed)
 }
+
+func TestTheLedgerCountsNothingOfACommitThatWasRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	batch := batch("main", insertKey("a"), func(tx *tx) error {
+		s, err := tx.portal("main")
+		if err != nil {
+			return err
+		}
+		tx.ledger = append(tx.ledger, tally{entry{s.id, "2026-01-01", "c", "message", ""}, 1})
+		return ticket.ErrConflict
+	})
+	b.writer.write(batch)
+	require.NoError(t, batch[0].err)
+	require.ErrorIs(t, batch[1].err, ticket.ErrConflict)
+	rows, err := b.Portal("main").Ledger(t.Context(), "", "")
+	require.NoError(t, err)
+	require.Empty(t, rows)
+}
