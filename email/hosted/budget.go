@@ -16,6 +16,8 @@ const (
 	// them as there may be connections are no danger, and hostile ones must not
 	// stand before them in a queue.
 	freeParse = 32 << 10
+	// maxServed is how many peers' last turns are remembered.
+	maxServed = 10_000
 )
 
 // budget shares a number of bytes among messages. The peers take turns, so that
@@ -90,6 +92,9 @@ func (b *budget) advance() {
 		b.waiting = slices.Delete(b.waiting, next, next+1)
 		if b.served == nil {
 			b.served = make(map[netip.Prefix]uint64)
+		}
+		if len(b.served) >= maxServed {
+			clear(b.served) // of a siege from everywhere; all are equal again
 		}
 		b.turns++
 		b.served[t.peer] = b.turns

@@ -181,12 +181,16 @@ func (s *session) LMTPData(r io.Reader, collect smtp.StatusCollector) (err error
 		return fail
 	}
 	defer d.close()
-	s.accepted()
+	taken := false
 	for i, status := range d.deliver(true) {
 		if status == nil {
 			status = replyQueued(d.id)
+			taken = true
 		}
 		collect.SetStatus(d.tx.rcpts[i].given, status)
+	}
+	if taken {
+		s.accepted()
 	}
 	return replyTryLater() // for recipients without a status; there are none
 }

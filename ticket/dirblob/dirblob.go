@@ -206,6 +206,14 @@ func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, er
 		return 0, err
 	}
 	f, err := d.fs.Create(shard, temporary)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has removed it, as empty
+		d.mu.Lock()
+		delete(d.made, shard)
+		d.mu.Unlock()
+		if err = d.makeShard(shard); err == nil {
+			f, err = d.fs.Create(shard, temporary)
+		}
+	}
 	if err != nil {
 		return 0, err
 	}

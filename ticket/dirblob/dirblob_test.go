@@ -146,6 +146,28 @@ type errorReader struct{ err error }
 
 func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
 
+func TestAFolderThatSomebodyRemovedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	d, root := setup(t)
+	const id = ticket.BodyID("0198-a-body")
+	_, err := d.Put(t.Context(), id, strings.NewReader("one"))
+	require.NoError(t, err)
+	require.NoError(t, d.Delete(t.Context(), id))
+	shards, err := os.ReadDir(root)
+	require.NoError(t, err)
+	for _, s := range shards {
+		require.NoError(t, os.Remove(filepath.Join(root, s.Name())))
+	}
+	_, err = d.Put(t.Context(), id, strings.NewReader("two"))
+	require.NoError(t, err)
+	r, err := d.Open(t.Context(), id)
+	require.NoError(t, err)
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "two", string(got))
+}
+
 func TestBlobsCanSeek(t *testing.T) {
 	t.Parallel()
 	d, _ := setup(t)
