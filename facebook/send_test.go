@@ -342,3 +342,18 @@ func TestFindNamesOnlyWhatFits(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, channel.FoundUnknown, found, "two fit: a person must say")
 }
+
+func TestTheHumanAgentTagIsForPeopleOnly(t *testing.T) {
+	t.Parallel()
+	s, _, page, out := direct(t, graphtest.Options{HumanAgent: true})
+	s.app.HumanAgent = true
+	o := out("Automatic")
+	o.LastAct, o.Automatic = time.Now().Add(-30*time.Hour), channel.AutoReplied
+	_, err := page.Send(t.Context(), o)
+	require.Equal(t, "window_closed", refusal(t, err).Code)
+	o = out("By a person")
+	o.LastAct = time.Now().Add(-30 * time.Hour)
+	_, err = page.Send(t.Context(), o)
+	require.NoError(t, err)
+	require.Equal(t, "HUMAN_AGENT", s.fb.Sent()[0].Tag)
+}
