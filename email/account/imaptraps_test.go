@@ -177,6 +177,17 @@ func TestAServerWithoutIDLEIsPolled(t *testing.T) {
 	require.NotContains(t, srv.Commands(), "IDLE")
 }
 
+func TestAServerThatRefusesIDLEIsPolled(t *testing.T) {
+	t.Parallel()
+	b, srv := newInbox(t)
+	srv.Fault(emailtest.Fault{At: emailtest.AtIdle, Reply: "NO not now"})
+	b.receive(t)
+	b.until(t, "live", is(channel.StateLive))
+	srv.Add("INBOX", letter(1), time.Now())
+	b.wait(t, 1)
+	require.Equal(t, 1, srv.Connections())
+}
+
 func TestI7ALargeMailComesInPartsEachWithADeadline(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)

@@ -152,7 +152,16 @@ func TestTheCursorNeverLeadsTheCommit(t *testing.T) {
 	var mu sync.Mutex
 	calls, accepted := 0, 0
 	down := errors.New("the store is down")
-	next := b.sink
+	next, save := b.sink, b.env.SaveState
+	b.env.SaveState = func(ctx context.Context, s []byte) error {
+		var c struct{ UID int }
+		mu.Lock()
+		defer mu.Unlock()
+		if err := json.Unmarshal(s, &c); err != nil || c.UID > accepted {
+			t.Errorf("the cursor %s was saved when %d mails were committed", s, accepted)
+		}
+		return save(ctx, s)
+	}
 	stop := b.receiveTo(t, channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -177,11 +186,11 @@ func TestTheCursorNeverLeadsTheCommit(t *testing.T) {
 		last = c.UID
 	}
 	require.LessOrEqual(t, last, uint32(30))
-	require.Positive(t, b.until2(func(s channel.Status) bool { return strings.Contains(s.Reason, "the store is down") }))
+	require.Positive(t, b.counted(func(s channel.Status) bool { return strings.Contains(s.Reason, "the store is down") }))
 }
 
-// until2 counts statuses. b.mu is held.
-func (b *inbox) until2(ok func(channel.Status) bool) int {
+// counted counts statuses. b.mu is held.
+func (b *inbox) counted(ok func(channel.Status) bool) int {
 	n := 0
 	for _, s := range b.statuses {
 		if ok(s) {

@@ -33,12 +33,18 @@ func (m *receivingMailbox) Receive(ctx context.Context, sink channel.Sink) error
 	failures, refusals := 0, 0
 	for ctx.Err() == nil {
 		r.progress = false
+		began := time.Now()
 		f := r.session(ctx)
 		if ctx.Err() != nil || f == nil {
 			continue
 		}
 		if r.progress {
-			failures, refusals = 0, 0
+			// A server that breaks off again and again is not to be
+			// stormed, even if each time something comes of it.
+			failures, refusals = min(failures, maxQuick), 0
+		}
+		if time.Since(began) >= r.pace.RetryMax {
+			failures = 0
 		}
 		failures++
 		pause := retryPause(r.pace, failures)
@@ -57,6 +63,10 @@ func (m *receivingMailbox) Receive(ctx context.Context, sink channel.Sink) error
 	}
 	return nil
 }
+
+// maxQuick is how often the pause doubles after sessions in which the folder
+// could be looked at.
+const maxQuick = 3
 
 // retryPause doubles from RetryMin to RetryMax and varies by a quarter, so that
 // many accounts do not come back in step.
@@ -139,7 +149,12 @@ func (r *receiver) session(ctx context.Context) *failure {
 			look = true
 			continue
 		}
-		if err := c.idle(r.pace.Idle); err != nil {
+		err := c.idle(r.pace.Idle)
+		if _, refused := errors.AsType[*imap.Error](err); refused {
+			idles = false // offered, but not meant
+			continue
+		}
+		if err != nil {
 			return c.failed(stageMail, err)
 		}
 		r.live()

@@ -189,7 +189,7 @@ func (r *receiver) retryAside(c *imapConn) *failure {
 			_, f = r.take(c, []uint32{uid})
 		}
 		if f != nil {
-			if f.code == "store" || f.code == "imap_no" || f.code == "poison" {
+			if slices.Contains([]string{"store", "poison", "imap_no", "imap_bad"}, f.code) {
 				i++ // the connection is well
 				continue
 			}
