@@ -54,10 +54,13 @@ func firstID(s string) string {
 		return ids[0]
 	}
 	s = strings.Trim(strings.TrimSpace(s), "<>")
-	if s == "" || len(s) > maxID || strings.ContainsAny(s, " \t<>") {
+	if strings.ContainsAny(s, " \t<>") {
 		return ""
 	}
-	return s
+	if ids := appendID(nil, s); len(ids) > 0 {
+		return ids[0]
+	}
+	return ""
 }
 
 // boundIDs keeps the first and the last ids of a long list.

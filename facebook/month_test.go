@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,10 +33,39 @@ type month struct {
 	people []*graphtest.Person
 	mids   map[string][]string // of a Page: messages of customers
 	nodes  map[string][]string // posts and comments
-	bodies [][]byte            // some POSTs that came, to come again
-	down   time.Time           // until when the webhook fails
 	off    time.Time           // until when the engine is off
 	lost   map[string]time.Time
+
+	mu     sync.Mutex // of what the webhook is concerned with, too
+	bodies [][]byte   // some POSTs that came, to come again
+	down   time.Time  // until when the webhook fails
+}
+
+// takes keeps a POST, and reports whether the webhook is up.
+func (m *month) takes(method string, body []byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Now().Before(m.down) {
+		return false
+	}
+	if method == http.MethodPost && len(m.bodies) < 200 {
+		m.bodies = append(m.bodies, body)
+	}
+	return true
+}
+
+// fails lets the webhook fail for a while.
+func (m *month) fails(long time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = time.Now().Add(long)
+}
+
+// came returns the POSTs that may come again.
+func (m *month) came() [][]byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bodies
 }
 
 func pick[T any](rng *rand.Rand, list []T) T { return list[rng.IntN(len(list))] }
@@ -71,12 +101,9 @@ func (m *month) begin() {
 	hook := w.app.Webhook()
 	require.NoError(w.t, w.fb.Subscribe(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if time.Now().Before(m.down) {
+		if !m.takes(r.Method, body) {
 			rw.WriteHeader(http.StatusBadGateway)
 			return
-		}
-		if r.Method == http.MethodPost && len(m.bodies) < 200 {
-			m.bodies = append(m.bodies, body)
 		}
 		again := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body))
 		again.Header = r.Header
@@ -139,8 +166,8 @@ func (m *month) act() {
 		w.fb.EditText(pick(rng, m.nodes[page.ID]), text)
 	case n < 93 && m.off.IsZero():
 		m.reply(text)
-	case n < 96 && len(m.bodies) > 0:
-		_, _ = w.fb.Post(w.ctx, pick(rng, m.bodies)) // once more
+	case n < 96 && len(m.came()) > 0:
+		_, _ = w.fb.Post(w.ctx, pick(rng, m.came())) // once more
 	case n == 97:
 		m.fault()
 	}
@@ -166,7 +193,7 @@ func (m *month) fault() {
 	long := time.Duration(10+m.rng.IntN(290)) * time.Minute
 	switch m.rng.IntN(6) {
 	case 0:
-		m.down = time.Now().Add(long)
+		m.fails(long)
 	case 1:
 		if m.off.IsZero() {
 			m.off = time.Now().Add(long)
@@ -189,7 +216,7 @@ func (m *month) fault() {
 
 // heal ends what is broken.
 func (m *month) heal() {
-	m.down = time.Time{}
+	m.fails(0)
 	m.world.fb.Heal()
 	if !m.off.IsZero() {
 		m.off = time.Time{}
