@@ -2,6 +2,7 @@ package ticket_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,12 +88,10 @@ func TestAStateThatChangesWhileItIsToldIsToldAgain(t *testing.T) {
 func TestConnectingSucceedsThoughTheAnswerOfTheCommitWasLost(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		lose := func() {
-			n := 0
+			var n atomic.Int32
 			o.back.Fail(func(op string) error {
-				if op == "committed" {
-					if n++; n == 1 {
-						return errors.New("connection lost")
-					}
+				if op == "committed" && n.Add(1) == 1 {
+					return errors.New("connection lost")
 				}
 				return nil
 			})
