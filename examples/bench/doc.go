@@ -6,7 +6,8 @@
 // Bound A is what a good programmer would write who needs nothing else: a bare
 // go-smtp server, the mail parsed with go-message, and a transaction, shared by
 // whoever waits, with the same rows in the same tables under the same settings
-// of SQLite. It checks no precondition, reads nothing, decides nothing. Bound B
+// of SQLite, but for the size of the log that is moved into the file, which is
+// SQLite's own there. It checks no precondition, reads nothing, decides nothing. Bound B
 // writes two rows instead, a message and a ticket, into tables with one index.
 //
 // All take the same mails from the same client over the same number of
