@@ -27,7 +27,7 @@ func TestAnswersAreThoseOfTheRFC(t *testing.T) {
 		{"unknown and long", "EHLO x", "FROBNICATE now", 500, "5.5.2"},
 		{"unknown and short", "EHLO x", "X", 500, "5.5.2"},
 		{"web browser", "", "GET / HTTP/1.1", 500, "5.5.2"},
-		{"not implemented", "EHLO x", "EXPN support", 502, "5.5.1"},
+		{"known and not offered", "EHLO x", "EXPN support", 502, "5.5.1"},
 		{"size over the limit", "EHLO x", "MAIL FROM:<a@b.example> SIZE=1001", 552, "5.3.4"},
 		{"size over 32 bits", "EHLO x", "MAIL FROM:<a@b.example> SIZE=4294967296", 552, "5.3.4"},
 		{"size over 64 bits", "EHLO x", "MAIL FROM:<a@b.example> BODY=8BITMIME size=99999999999999999999", 552, "5.3.4"},

@@ -25,7 +25,7 @@ const child = "ANTEROOM_BENCH_PORTAL"
 func TestPortalProcess(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(child) == "" {
-		t.Skip("not a test of its own")
+		return // it is for the parent to run
 	}
 	fmt.Println("portal " + portal(t))
 	_, err := io.Copy(io.Discard, os.Stdin) // until the parent has seen enough
@@ -39,8 +39,8 @@ func TestLargeMailNeedsLittleMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("this system does not tell the most memory that a process held")
 	}
-	if testing.Short() || raceDetector {
-		t.Skip("-short, or the race detector, which needs memory of its own")
+	if testing.Short() {
+		t.Skip("-short: 300 MB of mail")
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPortalProcess$")
 	cmd.Env = append(os.Environ(), child+"=1", "TMPDIR="+t.TempDir())
@@ -67,7 +67,7 @@ func TestLargeMailNeedsLittleMemory(t *testing.T) {
 	most := resident(t, cmd.Process.Pid)
 	t.Logf("%d MB at rest, at most %d MB while %d connections brought %.1f mails of 5 MB a second",
 		began>>20, most>>20, largeConnections, float64(took.n)/took.took.Seconds())
-	require.LessOrEqual(t, most, maxResident)
+	require.LessOrEqual(t, most, maxResident*instrumented)
 }
 
 // resident returns the most memory that a process has held so far.
