@@ -2,6 +2,7 @@
 // that a host can see how its lists and searches behave at that size:
 //
 //	go run ./examples/fill -store filled.db -tickets 1000000
+//	go run ./examples/fill -store postgres://user@host/filled -tickets 1000000
 //
 // There are customers who write in English, Vietnamese and Portuguese to three
 // mailboxes, some of them again; answers and replies between later tickets;
@@ -24,9 +25,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/pgstore"
 	"github.com/anteroom/anteroom/ticket/sqlitestore"
 )
 
@@ -43,7 +46,7 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	fs := flag.NewFlagSet("fill", flag.ContinueOnError)
 	fs.SetOutput(out)
-	path := fs.String("store", "filled.db", "SQLite `file`, made if there is none")
+	where := fs.String("store", "filled.db", "SQLite `file`, made if there is none, or postgres://USER@HOST/DATABASE")
 	tickets := fs.Int("tickets", 10_000, "how many `tickets` the store is to have, rounded up to a multiple of 1000")
 	portal := fs.String("portal", "main", "the portal's `name`")
 	seed := fs.Uint64("seed", 1, "a `number` from which everything is drawn")
@@ -53,12 +56,19 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if fs.NArg() > 0 || *tickets < 0 {
 		return errors.New("only flags are expected, and no negative number of tickets")
 	}
-	db, err := sqlitestore.Open(*path)
+	db, err := open(ctx, *where)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return fill(ctx, db.Portal(*portal), *tickets, *seed, out)
+}
+
+func open(ctx context.Context, where string) (ticket.Backend, error) {
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+		return pgstore.Open(ctx, where, pgstore.Timeout(10*time.Minute))
+	}
+	return sqlitestore.Open(where)
 }
 
 // progress is how often is said how far it is.

@@ -84,5 +84,15 @@ func wrap(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("pgstore: %s: %w", what, err)
 }
 
-// harmless reports whether err says that nothing was done.
-func harmless(err error) bool { return pgconn.SafeToRetry(err) || starting(err) }
+// undone reports whether err says that nothing was done, and that the same may
+// succeed when it is tried again.
+func (b *Backend) undone(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "25006" { // read_only_sql_transaction
+		// After a failover connections may be left to a server that is a replica
+		// now. New ones are made where the name leads to by now.
+		b.pool.Reset()
+		return true
+	}
+	return pgconn.SafeToRetry(err) || starting(err)
+}

@@ -134,6 +134,9 @@ func meets(touched map[string]bool, more map[string]int) bool {
 	return false
 }
 
+// canceled is the code of a statement that took too long.
+const canceled = "57014"
+
 // write writes a batch. Those that are refused are taken out, and the others
 // tried again without them.
 func (g *group) write(batch []*request) {
@@ -164,11 +167,13 @@ func (g *group) write(batch []*request) {
 			left := refused.without(now)
 			alone = len(left) == len(now) // it cannot be told which it was
 			batch = left
-		case errors.Is(err, errAgain) || errors.As(err, &pg) && !broken(err):
+		case errors.Is(err, errAgain) || errors.As(err, &pg) && !broken(err) && pg.Code != canceled:
 			alone = true // one of them may be what the database does not take
 		default:
 			// Nobody knows whether it was done. Tried again it would be a
-			// conflict with itself, which means that it surely was not.
+			// conflict with itself, which means that it surely was not. Or it
+			// took too long, most likely since all of them wait for the same;
+			// one after the other they would wait for that many times as long.
 			for _, r := range now {
 				r.err = err
 				close(r.done)
@@ -212,7 +217,7 @@ func (g *group) transaction(batch []*request) (t *transaction, err error) {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), b.options.timeout+5*time.Second, errSlow)
 		err = t.write(ctx, b.pool, b.sql, milliseconds(b.options.timeout))
 		cancel()
-		if err == nil || try == maxSends || !harmless(err) {
+		if err == nil || try == maxSends || !b.undone(err) {
 			return t, judge(err)
 		}
 		time.Sleep(time.Duration(try*try) * 10 * time.Millisecond)

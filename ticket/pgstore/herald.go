@@ -63,6 +63,9 @@ func (h *herald) payload(from, portal string, hint *ticket.Hint) string {
 	if err != nil || len(doc) > maxNotice {
 		doc, err = json.Marshal(notice{From: from, Portal: portal, All: true})
 	}
+	if len(doc) > maxNotice { // the name alone: all portals are told
+		doc, err = json.Marshal(notice{From: from, All: true})
+	}
 	if err != nil {
 		return "{}" // of nobody's portal; strings and a bool can be written
 	}

@@ -250,13 +250,11 @@ func (p *portal) made(ctx context.Context) (int64, error) {
 	if err != nil || id != 0 {
 		return id, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.b.options.timeout)
-	defer cancel()
-	var to conn = p.b.pool
-	if tx := joined(ctx); tx != nil {
-		to = tx
-	}
-	if _, err := to.Exec(ctx, p.b.sql.makePortal, p.name); err != nil {
+	err = p.write(ctx, func(ctx context.Context, to conn) error {
+		_, err := to.Exec(ctx, p.b.sql.makePortal, p.name)
+		return err
+	})
+	if err != nil {
 		return 0, err
 	}
 	return p.id(ctx)

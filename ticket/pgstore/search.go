@@ -13,8 +13,10 @@ const (
 	// maxWord bounds the bytes of a word in the index, which takes up to 2046.
 	// Longer ones are found by their beginning.
 	maxWord = 1000
-	// maxWords bounds the words of one message in the index, which takes 1 MB.
-	maxWords = 8000
+	// maxWords bounds the words of one message in the index, and maxVector the
+	// bytes that they take in all scopes, of which it takes 1 MiB.
+	maxWords  = 8000
+	maxVector = 1_000_000
 )
 
 // index returns the words of a folded text, each once.
@@ -25,7 +27,13 @@ func index(text string) []string {
 	}
 	slices.Sort(words)
 	words = slices.Compact(words)
-	return words[:min(len(words), maxWords)]
+	size := 0
+	for i, w := range words {
+		if size += len(scopes) * (len(w) + maxMark); i == maxWords || size > maxVector {
+			return words[:i]
+		}
+	}
+	return words
 }
 
 // cut cuts a long word at a character.
@@ -48,6 +56,10 @@ type scope struct {
 }
 
 var scopes = [...]scope{{'a', 0}, {'b', 4}, {'c', 5}}
+
+// maxMark is how many bytes stand before a word at the most: the scope's mark, the
+// portal's number, five characters of an id, and two between them.
+const maxMark = 1 + 19 + 5*utf8.UTFMax + 2
 
 // token returns a word as it is in the index for one scope.
 func (s scope) token(portal, id, word string) string {

@@ -38,6 +38,9 @@ func workOf(rev, lease int64, attempts int, owner string, doc []byte) (*ticket.W
 // claim takes what nobody else is taking at the moment. Its last row, which has
 // no id, says when more is due. The limit stands in the text, since a plan for any
 // limit looks worse than one for a small one, and would not be kept.
+// lockedPause is when work is asked for again that others were changing.
+const lockedPause = 50 * time.Millisecond
+
 const claim = `WITH c AS MATERIALIZED (
 		SELECT id FROM anteroom.works WHERE portal = $1 AND lane = $2::text AND NOT parked AND not_before <= $3::bigint AND lease <= $3
 		ORDER BY not_before, id LIMIT LIMITED FOR UPDATE SKIP LOCKED),
@@ -81,6 +84,9 @@ func (p *portal) Claim(ctx context.Context, c ticket.Claim) (claimed []*ticket.W
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	if len(claimed) < c.Limit && !next.IsZero() && !next.After(c.Now) {
+		next = c.Now.UTC().Add(lockedPause)
+	}
 	return claimed, next, nil
 }
 
@@ -110,7 +116,7 @@ func (p *portal) write(ctx context.Context, f func(ctx context.Context, to conn)
 	}
 	for try := 1; ; try++ {
 		err := f(ctx, p.b.pool)
-		if err == nil || try == maxSends || !harmless(err) {
+		if err == nil || try == maxSends || !p.b.undone(err) {
 			return judge(err)
 		}
 		time.Sleep(time.Duration(try*try) * 10 * time.Millisecond)
