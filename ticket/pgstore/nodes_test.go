@@ -228,3 +228,96 @@ func TestWhatOneNodeWritesIsToldToTheOthers(t *testing.T) {
 	require.NoError(t, b.Portal("main").Commit(t.Context(), c))
 	require.Equal(t, ticket.Hint{Events: true, Lanes: []string{"lane"}, Kinds: []ticket.RecordKind{"k"}}, next())
 }
+
+// A node that goes on with what it decided under a lease is either in time, and
+// then nobody gets the lease before it is done, or late, and then it writes
+// nothing.
+func TestALeaseIsNotGivenAwayWhileItsOwnerCommits(t *testing.T) {
+	t.Parallel()
+	a, b := two(t)
+	here, there := a.Portal("main"), b.Portal("main")
+	now := time.Now()
+	ok, err := here.Lease(t.Context(), "n", "a", now, now.Add(time.Minute))
+	require.NoError(t, err)
+	require.True(t, ok)
+	tx, err := a.pool.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	_, err = tx.Exec(t.Context(), a.sql.in("SELECT 1 FROM anteroom.portals FOR UPDATE"))
+	require.NoError(t, err)
+	var pid int
+	require.NoError(t, tx.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
+	waiting := func(n int) {
+		require.Eventually(t, func() bool {
+			var have int
+			err := a.pool.QueryRow(t.Context(), `WITH RECURSIVE w AS (SELECT $1::int AS pid
+				UNION SELECT s.pid FROM w JOIN pg_stat_activity s ON w.pid = ANY(pg_blocking_pids(s.pid))) SELECT count(*) - 1 FROM w`, pid).Scan(&have)
+			require.NoError(t, err)
+			return have == n
+		}, time.Minute, 5*time.Millisecond)
+	}
+	commit := func(id string) *ticket.Changes {
+		return &ticket.Changes{Holds: []ticket.Hold{{Lease: "n", Owner: "a"}}, Contacts: []*ticket.Contact{{ID: ticket.ContactID(id)}}, Events: []*ticket.Event{{ID: id}}}
+	}
+	committed, leased := make(chan error, 1), make(chan error, 1)
+	go func() { committed <- here.Commit(context.Background(), commit("in time")) }()
+	waiting(1)
+	go func() {
+		// It is late by the clock of the other node.
+		ok, err := there.Lease(context.Background(), "n", "b", now.Add(time.Hour), now.Add(2*time.Hour))
+		if err == nil && !ok {
+			err = ticket.ErrConflict
+		}
+		var seen *ticket.Snapshot
+		if err == nil {
+			seen, err = there.Snapshot(context.Background(), ticket.Want{Contacts: []ticket.ContactID{"in time"}})
+		}
+		if err == nil && len(seen.Contacts) == 0 {
+			err = ticket.ErrNotFound
+		}
+		leased <- err
+	}()
+	waiting(2)
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, <-committed)
+	require.NoError(t, <-leased, "the lease is given away when its owner's commit is there to be seen")
+
+	require.ErrorIs(t, here.Commit(t.Context(), commit("late")), ticket.ErrNotHeld)
+	snap, err := here.Snapshot(t.Context(), ticket.Want{Contacts: []ticket.ContactID{"late"}})
+	require.NoError(t, err)
+	require.Empty(t, snap.Contacts)
+}
+
+// A listener whose connection is lost listens again, and until then has missed
+// what it is told it may have missed.
+func TestAListenerThatIsCutOffListensAgain(t *testing.T) {
+	t.Parallel()
+	url := cluster.Database(t)
+	a, b := open(t, url+"&application_name=listens"), open(t, url)
+	defer func() {
+		require.NoError(t, a.Close())
+		require.NoError(t, b.Close())
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	hints := make(chan ticket.Hint, 1000)
+	var watching sync.WaitGroup
+	watching.Go(func() { a.Portal("main").(ticket.Watcher).Watch(ctx, func(h ticket.Hint) { hints <- h }) })
+	defer watching.Wait()
+	defer cancel()
+	next := func() ticket.Hint {
+		select {
+		case h := <-hints:
+			return h
+		case <-time.After(time.Minute):
+			t.Fatal("nothing was told")
+			return ticket.Hint{}
+		}
+	}
+	for range 3 {
+		require.Equal(t, ticket.Hint{All: true}, next())
+		require.NoError(t, b.Portal("main").Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "1"}}}))
+		require.Equal(t, ticket.Hint{Events: true}, next())
+		_, err := b.pool.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'listens' AND query LIKE 'LISTEN%'")
+		require.NoError(t, err)
+	}
+}
