@@ -124,6 +124,25 @@ type Backfiller interface {
 	Backfill(ctx context.Context, since time.Time, sink Sink) error
 }
 
+// Profile is what a network shows of somebody.
+type Profile struct {
+	Name string
+	// Picture is the picture of themselves that they show, nil if there is none.
+	// Its type is that of an image that browsers show, and says what its bytes
+	// are.
+	Picture *Attachment
+}
+
+// Profiler is a channel whose network shows who people are.
+type Profiler interface {
+	Channel
+	// Profile returns what the network shows of somebody now, by the address that
+	// they have on the channel. What there is not, or may not be seen, is left
+	// empty, and is no error. It does not store anything, and may remember for a
+	// bounded time.
+	Profile(ctx context.Context, address string) (Profile, error)
+}
+
 // Verb names something that a [Doer] does.
 type Verb string
 

@@ -122,6 +122,10 @@ type Message struct {
 	// Context describes what the conversation is about on the network, such
 	// as the post under which a comment stands.
 	Context string
+	// Payload is what the host had put into a button or quick reply that the
+	// customer tapped, for its programs: it is not shown. Empty if none was
+	// tapped, or if the network passes its text only.
+	Payload string
 
 	// NoTicket asks for the message to be taken into its conversation without
 	// a ticket being made.

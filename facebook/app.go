@@ -59,6 +59,8 @@ type App struct {
 	cache   caches
 	stats   counters
 	refresh refresher
+	// profiling has a slot for each look at a profile that is under way.
+	profiling chan struct{}
 
 	mu       sync.RWMutex
 	pages    map[string]*registration // by Page id
@@ -83,6 +85,8 @@ type Limits struct {
 	MediaCount  int           // attachments fetched of one message; default 30
 	MediaMemory int64         // bytes of an attachment held in memory, the rest in a file; default 1 MiB
 	MediaWait   time.Duration // how long a failing fetch is tried, from when the message was written; default 1 hour
+	Picture     int64         // bytes of somebody's picture; default 512 KiB
+	Pictures    int64         // bytes of the pictures held in memory; default 16 MiB
 	Response    int64         // bytes of an answer of the API; default 8 MiB
 	Call        time.Duration // for one call of the API; default 30 seconds, and 2 minutes with a file
 	Cache       int           // entries of each cache; default 10000
@@ -110,6 +114,8 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.MediaCount, 30)
 	orDefault(&l.MediaMemory, 1<<20)
 	orDefault(&l.MediaWait, time.Hour)
+	orDefault(&l.Picture, 512<<10)
+	orDefault(&l.Pictures, 16<<20)
 	orDefault(&l.Response, 8<<20)
 	orDefault(&l.Call, 30*time.Second)
 	orDefault(&l.Cache, 10000)
@@ -132,7 +138,8 @@ func (a *App) prepare() {
 			a.client = &http.Client{Timeout: time.Minute, Transport: http.DefaultTransport.(*http.Transport).Clone(), //nolint:forcetypeassert // the standard library's own
 				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		}
-		a.cache.open(a.bounds.Cache)
+		a.cache.open(a.bounds.Cache, a.bounds.Pictures)
+		a.profiling = make(chan struct{}, maxProfiling)
 	})
 }
 

@@ -56,12 +56,12 @@ func (p *parsed) messageNode(e *event) {
 		p.detail = "it is not in the form of a message"
 		return
 	}
-	m := &messaging{Sender: party{n.From.ID}, Timestamp: instant{n.Created.Time}, Message: &messageBody{MID: n.ID, Text: n.Message}}
+	m := &messaging{Sender: party{n.From.ID, n.From.Name}, Timestamp: instant{n.Created.Time}, Message: &messageBody{MID: n.ID, Text: n.Message}}
 	p.kind = kindMessage
 	if string(n.From.ID) == e.page {
 		p.kind, m.Message.IsEcho = kindEcho, true
 		if len(n.To.Data) > 0 {
-			m.Recipient.ID = n.To.Data[0].ID
+			m.Recipient = party{n.To.Data[0].ID, n.To.Data[0].Name}
 		}
 	}
 	add := func(kind, address string) {

@@ -31,6 +31,20 @@
 // under somebody's comment or post belongs to their conversation. A private reply
 // answers a comment in Messenger; both then have the same contact.
 //
+// # People
+//
+// Names come with posts and comments; of people who write messages the profile is
+// asked for, and else what Messenger calls them. Who cannot be told has no name,
+// which holds nothing up. Pictures are asked for when the host wants one
+// ([channel.Profiler]), are kept in memory only, and are never part of a message.
+//
+// # Buttons
+//
+// What the host had put into a button or quick reply that a customer tapped comes
+// back as [channel.Message].Payload, and stands in the engine's message; its title
+// is the text. Facebook gives it to the app that made the button only, and not in
+// standby nor in what is fetched later.
+//
 // # Rules
 //
 // [Rules] decide what becomes a ticket; see [Rules.Decide]. Their zero value

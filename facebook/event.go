@@ -146,12 +146,14 @@ type messaging struct {
 }
 
 type party struct {
-	ID ident `json:"id"`
+	ID   ident  `json:"id"`
+	Name string `json:"name"` // of a node; webhooks have none
 }
 
 type messageBody struct {
 	MID           ident            `json:"mid"`
 	Text          string           `json:"text"`
+	QuickReply    *quickReply      `json:"quick_reply"`
 	Attachments   []attachmentBody `json:"attachments"`
 	Referral      *referral        `json:"referral"`
 	IsEcho        bool             `json:"is_echo"`
@@ -159,6 +161,12 @@ type messageBody struct {
 	IsUnsupported bool             `json:"is_unsupported"`
 	AppID         ident            `json:"app_id"`
 	Metadata      string           `json:"metadata"`
+}
+
+// quickReply is the button that was tapped to write a message. Its text is the
+// message's.
+type quickReply struct {
+	Payload string `json:"payload"`
 }
 
 type postback struct {

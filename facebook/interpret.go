@@ -99,11 +99,15 @@ func (p *page) message(ctx context.Context, it *channel.Item, in *parsed) error 
 		if err := p.attach(ctx, it, msg, m.Message.Attachments); err != nil {
 			return err
 		}
+		if m.Message.QuickReply != nil {
+			setPayload(msg, m.Message.QuickReply.Payload)
+		}
 		if m.Message.IsUnsupported && msg.Text == "" && len(msg.Attachments) == 0 {
 			msg.Text = "[A message of a kind that Facebook does not pass on]"
 		}
 	case m.Postback != nil:
 		msg.ExternalID, msg.Text, ref = string(m.Postback.MID), plain(m.Postback.Title), m.Postback.Referral
+		setPayload(msg, m.Postback.Payload)
 	default:
 		// A link into a conversation that exists: nothing was written.
 		ref = m.Referral
@@ -118,9 +122,23 @@ func (p *page) message(ctx context.Context, it *channel.Item, in *parsed) error 
 	verdict := p.rules.decide(Activity{What: Message, Verb: Added, By: by, Text: msg.Text})
 	msg.NoTicket = verdict.Outcome != MakeTicket || msg.Automatic.Is()
 	it.Detail = verdict.Reason
-	msg.From = channel.Party{Address: who, Name: p.name(ctx, who, "")}
+	msg.From = channel.Party{Address: who, Name: p.name(ctx, who, m.Sender.Name)}
 	it.Message = msg
 	return nil
+}
+
+// maxPayload is how much of a button is kept, in bytes: the platform takes 1000
+// characters.
+const maxPayload = 4096
+
+// setPayload keeps what the host put into the button that was tapped, whole or not
+// at all.
+func setPayload(msg *channel.Message, payload string) {
+	if len(payload) > maxPayload {
+		msg.Defects = append(msg.Defects, "the payload of a button is longer than the platform allows, and was left out")
+		return
+	}
+	msg.Payload = plain(payload)
 }
 
 // describe says by what a customer came.
@@ -157,7 +175,7 @@ func (p *page) echo(ctx context.Context, it *channel.Item, in *parsed) error {
 		}
 	}
 	msg := &channel.Message{Direction: channel.Out, Conversation: messageConversation(who), ExternalID: string(m.Message.MID),
-		Text: plain(m.Message.Text), From: p.party(), To: []channel.Party{{Address: who, Name: p.name(ctx, who, "")}}}
+		Text: plain(m.Message.Text), From: p.party(), To: []channel.Party{{Address: who, Name: p.name(ctx, who, m.Recipient.Name)}}}
 	if len(up.Tokens) == 0 || string(m.Message.AppID) != p.app.ID { // else we have the files ourselves
 		if err := p.attach(ctx, it, msg, m.Message.Attachments); err != nil {
 			return err

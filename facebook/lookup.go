@@ -13,16 +13,18 @@ import (
 type caches struct {
 	nodes, people *cache
 	sent          *cache // what this node knows of its own sends: token and part to id
+	profiles      *cache // bounded by bytes
 }
 
-func (c *caches) open(size int) {
-	c.nodes, c.people, c.sent = newCache(size), newCache(size), newCache(size)
+func (c *caches) open(size int, pictures int64) {
+	c.nodes, c.people, c.sent, c.profiles = newCache(size), newCache(size), newCache(size), newCache(int(pictures))
 }
 
 // cache is a bounded map with times. When it is full, the older half goes.
 type cache struct {
-	size int
+	size int // of a half: entries, or what they were said to count for
 	mu   sync.Mutex
+	used int
 	m    map[string]cached
 	old  map[string]cached
 }
@@ -30,6 +32,7 @@ type cache struct {
 type cached struct {
 	value any
 	until time.Time
+	size  int
 }
 
 func newCache(size int) *cache { return &cache{size: max(size/2, 1), m: map[string]cached{}} }
@@ -47,13 +50,23 @@ func (c *cache) get(now time.Time, key string) (any, bool) {
 	return v.value, true
 }
 
-func (c *cache) put(key string, v any, until time.Time) {
+func (c *cache) put(key string, v any, until time.Time) { c.putSized(key, v, 1, until) }
+
+// putSized is put of something that counts for n. What alone is more than a half
+// is not kept.
+func (c *cache) putSized(key string, v any, n int, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.m) >= c.size {
-		c.old, c.m = c.m, make(map[string]cached, c.size)
+	if n > c.size {
+		return
 	}
-	c.m[key] = cached{v, until}
+	if old, ok := c.m[key]; ok {
+		c.used -= old.size
+	} else if c.used+n > c.size {
+		c.old, c.m, c.used = c.m, map[string]cached{}, 0
+	}
+	c.m[key] = cached{v, until, n}
+	c.used += n
 }
 
 // node is a post or a comment, as far as we need it.
@@ -170,38 +183,4 @@ func plausibleNode(id string) bool {
 // call is a call of the API for this Page.
 func (p *page) call(path string, in pool, params url.Values, out any) call {
 	return call{path: path, params: params, token: p.token(), page: p.id, pool: in, out: out}
-}
-
-// name is what somebody is called: what an event said, else their profile, where
-// the app may see it. Not to know it is no error.
-func (p *page) name(ctx context.Context, id, told string) string {
-	key, now := p.id+"/"+id, p.app.now()
-	if told != "" {
-		p.app.cache.people.put(key, plain(told), now.Add(p.app.limits().CacheFor))
-		return plain(told)
-	}
-	if v, ok := p.app.cache.people.get(now, key); ok {
-		s, _ := v.(string)
-		return s
-	}
-	if !plausibleID(id) {
-		return ""
-	}
-	var out struct {
-		Name  string `json:"name"`
-		First string `json:"first_name"`
-		Last  string `json:"last_name"`
-	}
-	c := p.call(id, poolMessenger, url.Values{"fields": {"name,first_name,last_name"}}, &out)
-	c.background = true
-	err := p.app.read(ctx, c)
-	if err != nil && !final(err) {
-		return "" // perhaps next time
-	}
-	name := plain(out.Name)
-	if name == "" && out.First+out.Last != "" {
-		name = plain(out.First + " " + out.Last)
-	}
-	p.app.cache.people.put(key, name, now.Add(p.app.limits().CacheFor))
-	return name
 }

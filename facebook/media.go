@@ -24,6 +24,10 @@ const maxRedirects = 3
 // fetch gets a file of a message. No token goes along. The error wraps errNoMedia
 // if trying again is of no use.
 func (p *page) fetch(ctx context.Context, address, kind string) (channel.Attachment, error) {
+	return p.fetchUpTo(ctx, address, kind, p.app.limits().Media)
+}
+
+func (p *page) fetchUpTo(ctx context.Context, address, kind string, limit int64) (channel.Attachment, error) {
 	var none channel.Attachment
 	ctx, cancel := context.WithTimeout(ctx, 4*p.app.limits().Call)
 	defer cancel()
@@ -49,13 +53,13 @@ func (p *page) fetch(ctx context.Context, address, kind string) (channel.Attachm
 			address = next.String()
 			continue
 		}
-		return p.keep(resp, u, kind)
+		return p.keep(resp, u, kind, limit)
 	}
 	return none, fmt.Errorf("too many redirects: %w", errNoMedia)
 }
 
 // keep reads the file of an answer.
-func (p *page) keep(resp *http.Response, u *url.URL, kind string) (channel.Attachment, error) {
+func (p *page) keep(resp *http.Response, u *url.URL, kind string, limit int64) (channel.Attachment, error) {
 	defer resp.Body.Close()
 	var none channel.Attachment
 	switch {
@@ -63,10 +67,10 @@ func (p *page) keep(resp *http.Response, u *url.URL, kind string) (channel.Attac
 		return none, fmt.Errorf("facebook: fetch attachment: HTTP status %d", resp.StatusCode)
 	case resp.StatusCode != http.StatusOK:
 		return none, fmt.Errorf("HTTP status %d: %w", resp.StatusCode, errNoMedia)
-	case resp.ContentLength > p.app.limits().Media:
-		return none, fmt.Errorf("it has more than %d bytes: %w", p.app.limits().Media, errNoMedia)
+	case resp.ContentLength > limit:
+		return none, fmt.Errorf("it has more than %d bytes: %w", limit, errNoMedia)
 	}
-	body, err := p.app.spool(resp.Body)
+	body, err := p.app.spool(resp.Body, limit)
 	if err != nil {
 		return none, err
 	}
@@ -78,14 +82,17 @@ func (p *page) keep(resp *http.Response, u *url.URL, kind string) (channel.Attac
 }
 
 // spool keeps what is read: a little in memory, else in a file without a name.
-func (a *App) spool(r io.Reader) (channel.Body, error) {
+func (a *App) spool(r io.Reader, limit int64) (channel.Body, error) {
 	l := a.limits()
 	failed := errors.New("facebook: fetch attachment: the connection failed")
-	head, err := io.ReadAll(io.LimitReader(r, l.MediaMemory+1))
+	head, err := io.ReadAll(io.LimitReader(r, min(l.MediaMemory, limit)+1))
 	if err != nil {
 		return nil, failed
 	}
-	if int64(len(head)) <= l.MediaMemory {
+	switch n := int64(len(head)); {
+	case n > limit:
+		return nil, fmt.Errorf("it has more than %d bytes: %w", limit, errNoMedia)
+	case n <= l.MediaMemory:
 		return channel.Bytes(head), nil
 	}
 	f, err := os.CreateTemp("", "anteroom-*")
@@ -96,12 +103,12 @@ func (a *App) spool(r io.Reader) (channel.Body, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, fmt.Errorf("facebook: keep attachment: %w", errors.Join(err, f.Close()))
 	}
-	n, err := io.Copy(f, io.LimitReader(io.MultiReader(strings.NewReader(string(head)), r), l.Media+1))
+	n, err := io.Copy(f, io.LimitReader(io.MultiReader(strings.NewReader(string(head)), r), limit+1))
 	switch {
 	case err != nil:
 		return nil, errors.Join(failed, f.Close())
-	case n > l.Media:
-		return nil, fmt.Errorf("it has more than %d bytes: %w", l.Media, errNoMedia)
+	case n > limit:
+		return nil, fmt.Errorf("it has more than %d bytes: %w", limit, errNoMedia)
 	}
 	return &fileBody{f, n}, nil
 }

@@ -23,6 +23,7 @@ var (
 	_ channel.Checker     = (*page)(nil)
 	_ channel.Windowed    = (*page)(nil)
 	_ channel.Backfiller  = (*page)(nil)
+	_ channel.Profiler    = (*page)(nil)
 )
 
 // Scheme is the name space of people on Facebook. Their address is the id that

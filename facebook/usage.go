@@ -151,6 +151,20 @@ type pacer struct {
 	next map[string]time.Time
 }
 
+// try takes a turn if one is due now.
+func (p *pacer) try(now time.Time, key string, apart time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next == nil {
+		p.next = map[string]time.Time{}
+	}
+	if now.Before(p.next[key]) {
+		return false
+	}
+	p.next[key] = now.Add(apart)
+	return true
+}
+
 // wait waits for a turn.
 func (p *pacer) wait(ctx context.Context, now time.Time, key string, apart time.Duration) error {
 	p.mu.Lock()

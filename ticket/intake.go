@@ -347,7 +347,7 @@ func (u *unit) incoming(a *arrival, conv *Conversation, contact ContactID, rules
 		ID: MessageID(newID()), Conversation: conv.ID, Channel: it.Channel, Via: it.Via, Inferred: it.ViaInferred,
 		Direction: In, State: StateReceived, Contact: contact,
 		From: m.From, ReplyTo: m.ReplyTo, To: m.To, Cc: m.Cc,
-		Subject: m.Subject, Text: m.Text, NewText: m.NewText, HTML: m.HTML,
+		Subject: m.Subject, Text: m.Text, NewText: m.NewText, HTML: m.HTML, Payload: m.Payload,
 		Automatic: m.Automatic, Quiet: m.Quiet, Auth: m.Auth, Defects: m.Defects, Envelope: m.Received,
 		Imported: it.Imported, ThreadID: m.Evidence.ThreadID, At: it.At.UTC().Truncate(time.Microsecond), CreatedAt: u.now,
 	}

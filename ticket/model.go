@@ -239,10 +239,13 @@ type Message struct {
 	Cc      []channel.Party `json:"cc,omitempty"`
 	Bcc     []channel.Party `json:"bcc,omitempty"`
 
-	Subject     string       `json:"subject,omitempty"`
-	Text        string       `json:"text,omitempty"`
-	NewText     string       `json:"new_text,omitempty"` // empty means Text
-	HTML        string       `json:"html,omitempty"`     // as it came, not sanitised
+	Subject string `json:"subject,omitempty"`
+	Text    string `json:"text,omitempty"`
+	NewText string `json:"new_text,omitempty"` // empty means Text
+	HTML    string `json:"html,omitempty"`     // as it came, not sanitised
+	// Payload is that of the button or quick reply that the customer tapped, as
+	// the host had set it; it comes from the customer's side all the same.
+	Payload     string       `json:"payload,omitempty"`
 	Attachments []Attachment `json:"attachments,omitempty"`
 
 	Automatic channel.Automatic `json:"automatic,omitzero"`

@@ -108,7 +108,7 @@ func (u *unit) redact(m *Message, by Actor) {
 			u.c.DropBodies = append(u.c.DropBodies, ref.ID)
 		}
 	}
-	m.Subject, m.Text, m.NewText, m.HTML, m.Search = "", "", "", "", ""
+	m.Subject, m.Text, m.NewText, m.HTML, m.Payload, m.Search = "", "", "", "", "", ""
 	m.Attachments, m.Raw, m.Signature, m.Defects = nil, BodyRef{}, channel.Signature{}, nil
 	m.RedactedAt, m.RedactedBy = u.now, string(by.Kind)+":"+by.ID
 	u.event(Event{Type: EventMessageRedacted, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID})

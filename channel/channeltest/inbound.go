@@ -36,7 +36,7 @@ func (n *Network) Item(address string, msg channel.Message) *channel.Item {
 	if !mail && msg.Conversation == "" {
 		msg.Conversation = msg.From.Address
 	}
-	for _, s := range []*string{&msg.From.Name, &msg.Subject, &msg.Text, &msg.NewText, &msg.HTML, &msg.Context} {
+	for _, s := range []*string{&msg.From.Name, &msg.Subject, &msg.Text, &msg.NewText, &msg.HTML, &msg.Context, &msg.Payload} {
 		*s = strings.ReplaceAll(strings.ToValidUTF8(*s, "\uFFFD"), "\x00", "")
 	}
 	return &channel.Item{Keys: []channel.Key{channel.Key("id:" + msg.ExternalID)}, Message: &msg}

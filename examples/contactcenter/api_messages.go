@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -104,6 +105,29 @@ func (s *server) getAttachment(w http.ResponseWriter, r *http.Request) error {
 	}
 	// The size is not sent: broken base64 may end earlier than was thought.
 	download(w, a.Name, t, -1, f)
+	return nil
+}
+
+// pictureTime is how long a browser may show a picture without asking again, in
+// seconds.
+const pictureTime = 600
+
+// getPicture passes on the picture that a customer shows on their network.
+func (s *server) getPicture(w http.ResponseWriter, r *http.Request) error {
+	a, err := s.desk.Picture(r.Context(), ticket.ContactID(r.PathValue("id")))
+	if _, told := errors.AsType[*facebook.Error](err); told {
+		return &apiError{status: http.StatusServiceUnavailable, Code: "unavailable", Message: "the network does not give it now; try later", cause: err}
+	}
+	if err != nil {
+		return err
+	}
+	f, err := a.Body.Open()
+	if err != nil {
+		return fmt.Errorf("read picture: %w", err)
+	}
+	defer f.Close()
+	w.Header().Set("Cache-Control", "private, max-age="+strconv.Itoa(pictureTime))
+	download(w, a.Name, a.Type, a.Size, f)
 	return nil
 }
 

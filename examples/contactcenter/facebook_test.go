@@ -59,10 +59,21 @@ func TestAFacebookPageFromTheFirstMessageToTheReadAnswer(t *testing.T) {
 		require.NotEqual(t, "error", text(f, "severity"), "%v", f)
 	}
 
+	ann.SetPicture([]byte("\xff\xd8\xff\xe0 a face"))
 	ann.Write(page.ID, "Còn hàng không?", fb.File("image", "a.jpg", "image/jpeg", []byte("jpeg")))
 	tk := get(r.eventually("/api/tickets", firstTicket), "tickets", 0)
 	require.Equal(t, "Ann Lê", text(tk, "contact", "name"))
 	full := r.call("GET", "/api/tickets/"+text(tk, "id"), nil, 200)
+	face := "/api/contacts/" + text(tk, "contact", "id") + "/picture"
+	require.Equal(t, "\xff\xd8\xff\xe0 a face", r.body(face))
+	r.call("GET", "/api/contacts/nobody/picture", nil, 404)
+	stranger, err := http.Get(r.host.baseURL() + face)
+	require.NoError(t, err)
+	stranger.Body.Close()
+	require.Equal(t, 401, stranger.StatusCode)
+	agent := r.browser()
+	agent.signIn("an", "mat-khau-1", 200)
+	require.Contains(t, agent.see("/tickets/"+text(tk, "id"), 200), face)
 	require.Equal(t, "image/jpeg", text(full, "messages", 0, "attachments", 0, "type"))
 	require.NotEmpty(t, text(r.call("GET", "/api/conversations/"+text(tk, "conversation"), nil, 200), "sendable_until"))
 	reply := r.call("POST", "/api/tickets/"+text(tk, "id")+"/replies", object{"agent": "binh", "text": "Dạ còn ạ"}, 202)
@@ -97,6 +108,12 @@ func TestAFacebookPageFromTheFirstMessageToTheReadAnswer(t *testing.T) {
 	r.eventually("/api/tickets", func(l object) bool { return len(l["tickets"].([]any)) == 3 })
 	r.call("POST", "/api/channels/"+text(ch, "id")+"/backfill", object{"since": "2020-01-01T00:00:00Z"}, 200)
 	r.call("POST", "/api/channels/"+text(ch, "id")+"/backfill", object{}, 400)
+
+	ann.WriteWith(page.ID, "Red", object{"quick_reply": object{"payload": "COLOUR_RED"}})
+	r.eventually("/api/tickets/"+text(tk, "id"), func(l object) bool {
+		m := l["messages"].([]any)
+		return text(m[len(m)-1], "payload") == "COLOUR_RED"
+	})
 
 	resp, err := http.PostForm(r.host.baseURL()+"/webhooks/facebook", url.Values{"x": {"y"}})
 	require.NoError(t, err)

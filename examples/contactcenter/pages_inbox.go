@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/facebook"
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/ticket"
 )
@@ -181,6 +182,7 @@ type ticketData struct {
 	Ticket  *ticketJSON
 	Senders []channelJSON // by which an answer can leave, when the channel only receives
 	Draft   string
+	Face    bool // the customer's picture may be had
 }
 
 func (p *pages) ticket(w http.ResponseWriter, r *http.Request) error {
@@ -202,7 +204,7 @@ func (p *pages) showTicketPage(w http.ResponseWriter, r *http.Request, status in
 	receiveOnly, paired := false, 0
 	for _, c := range d.Channels {
 		if c.ID == d.Ticket.Channel {
-			receiveOnly = !c.CanSend
+			receiveOnly, d.Face = !c.CanSend, c.Kind == string(facebook.Kind)
 		}
 		if c.CanSend {
 			d.Senders = append(d.Senders, c)

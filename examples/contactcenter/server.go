@@ -118,6 +118,8 @@ func (s *server) routes() []route {
 		upload("POST", "/conversations/{id}/replies", s.replyConversation),
 		api("POST", "/conversations/{id}/ticket", s.makeTicket),
 
+		api("GET", "/contacts/{id}/picture", s.getPicture),
+
 		api("GET", "/messages/{id}", s.getMessage),
 		api("PATCH", "/messages/{id}", s.patchMessage),
 		api("DELETE", "/messages/{id}", s.deleteMessage),

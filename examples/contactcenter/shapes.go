@@ -138,6 +138,7 @@ type messageJSON struct {
 	Text            string             `json:"text"`
 	NewText         string             `json:"new_text"`
 	HTML            string             `json:"html"` // safe to show
+	Payload         string             `json:"payload,omitempty"`
 	Attachments     []attachmentJSON   `json:"attachments"`
 	State           string             `json:"state"`
 	StateDetail     string             `json:"state_detail"`
@@ -166,7 +167,7 @@ func showMessage(m *ticket.Message) messageJSON {
 		ID: string(m.ID), Ticket: string(m.Ticket), Conversation: string(m.Conversation), Channel: string(m.Channel),
 		Direction: string(m.Direction), Automatic: m.Automatic.Is() || m.Auto != "", AutomaticKind: string(m.Automatic.Kind),
 		AutomaticReason: m.Automatic.Reason, Agent: string(m.Agent), From: m.From, To: list(m.To), Cc: list(m.Cc), Bcc: m.Bcc,
-		Subject: m.Subject, Text: m.Text, NewText: m.NewText, HTML: safeBody(m), State: string(m.State), StateDetail: m.StateDetail,
+		Subject: m.Subject, Text: m.Text, NewText: m.NewText, HTML: safeBody(m), Payload: m.Payload, State: string(m.State), StateDetail: m.StateDetail,
 		Deliveries: list(m.Deliveries), Via: string(m.Via), Unverified: m.Unverified, Inferred: m.Inferred, Defects: m.Defects,
 		At: stamp(m.At), CreatedAt: stamp(m.CreatedAt), SentAt: stamp(m.SentAt), RedactedAt: stamp(m.RedactedAt), RedactedBy: m.RedactedBy,
 		Attachments: []attachmentJSON{},

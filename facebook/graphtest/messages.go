@@ -275,6 +275,10 @@ func (g *Graph) conversations(c *call, p *Page) (any, *apiError) {
 			messages = append(messages, node)
 		}
 		out := object{"id": t.id, "updated_time": graphTime(t.updated), "messages": object{"data": messages}}
+		if who := g.byPSID(p.ID, t.psid); who != nil && strings.Contains(c.q.Get("fields"), "participants") { // ref 7, D
+			out["participants"] = object{"data": []object{{"name": who.Name, "email": t.psid + "@facebook.com", "id": t.psid},
+				{"name": p.Name, "email": p.ID + "@facebook.com", "id": p.ID}}}
+		}
 		if p.defaultApp != "" {
 			out["is_owner"] = t.owner == appID
 		}

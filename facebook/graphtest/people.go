@@ -16,6 +16,7 @@ type Person struct {
 	psid map[string]string
 	// noProfile hides name and picture (ref 10, D).
 	noProfile bool
+	picture   []byte
 	blocked   bool
 	pages     map[string][]string // tasks on the Pages that they run
 	scopes    map[string]bool     // granted to the app
@@ -36,6 +37,14 @@ func (p *Person) HideProfile() {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
 	p.noProfile = true
+}
+
+// SetPicture gives them a picture, whose address holds for an hour each time that
+// it is asked for (ref 10, D). Without one it leads nowhere.
+func (p *Person) SetPicture(image []byte) {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.picture = image
 }
 
 // Block makes the person unavailable to Pages (ref 11.2, D).

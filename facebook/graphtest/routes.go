@@ -189,8 +189,17 @@ func (g *Graph) profile(c *call, p *Person, psid string) (any, *apiError) {
 		return object{"id": psid}, nil
 	}
 	first, last, _ := strings.Cut(p.Name, " ")
-	return object{"id": psid, "name": p.Name, "first_name": first, "last_name": last,
-		"profile_pic": g.opts.URL + "/media/none/pic.jpg"}, nil
+	picture := g.opts.URL + "/media/none/pic.jpg"
+	if p.picture != nil {
+		picture = g.host("pic.jpg", "image/jpeg", p.picture)
+	}
+	out := object{"id": psid}
+	for field, v := range map[string]string{"name": p.Name, "first_name": first, "last_name": last, "profile_pic": picture} {
+		if slices.Contains(split(c.q.Get("fields")), field) {
+			out[field] = v
+		}
+	}
+	return out, nil
 }
 
 func (g *Graph) psidParam(c *call, field string) string {
