@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 	"unicode"
@@ -126,3 +127,7 @@ func searchText(m *Message, limit int) string {
 	}
 	return cut(Fold(head.String()+cut(m.Text, limit)), limit)
 }
+
+// searchAgain is searchText for a message that was indexed before: never empty,
+// since stores then leave what was indexed.
+func searchAgain(m *Message, limit int) string { return cmp.Or(searchText(m, limit), " ") }

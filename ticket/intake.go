@@ -63,6 +63,9 @@ func (u *unit) record(a *arrival, r result, fill func(i *Item)) result {
 	if a.existing {
 		if old := u.snap.Items[a.record]; old != nil {
 			i = old
+			if r.disposition != DisposedMessage && r.disposition != DisposedWaiting && r.disposition != DisposedQuarantined {
+				u.dropHeld(old)
+			}
 			i.Held = nil
 		}
 	}
@@ -122,6 +125,16 @@ func (u *unit) hold(a *arrival) []byte {
 		return nil // its types marshal; the raw form is kept in any case
 	}
 	return b
+}
+
+// dropHeld drops the attachments of an item that was held and of which only the
+// raw form is kept from now on. finish sees to those in Blobs.
+func (u *unit) dropHeld(i *Item) {
+	for _, at := range i.heldAttachments() {
+		if at.Body.ID != "" && !at.Body.Blob {
+			u.c.DropBodies = append(u.c.DropBodies, at.Body.ID)
+		}
+	}
 }
 
 func (u *unit) quarantine(a *arrival, cause channel.Cause, detail string) result {

@@ -290,7 +290,8 @@ type Message struct {
 
 	// Search is the folded text to index; see [Fold]. Stores index it when the
 	// message is inserted, when it is not empty, and when the message is
-	// redacted (then it is empty); otherwise what was indexed stays. They need
+	// redacted (then it is empty); otherwise what was indexed stays. Blanks alone
+	// take the place of what was indexed, too: nothing is then found. They need
 	// not give it back.
 	Search string `json:"-"`
 

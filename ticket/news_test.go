@@ -2,7 +2,10 @@ package ticket_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -332,5 +335,56 @@ func TestAClosedConversationIsRefusedAtOnceAndAReactionOpensIt(t *testing.T) {
 		require.ErrorIs(t, err, ticket.ErrWindowClosed, "it will be closed by then")
 		m := o.reply(tk.ID, "in time")
 		require.Equal(t, []string{"m"}, m.References, "what it answers")
+	})
+}
+
+func TestHeldNewsThatAreAppliedLeaveNoAttachmentBehind(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		ch, tk := page(o)
+		echo := func(key string) *channel.Item {
+			return &channel.Item{Channel: ch.ID, Keys: []channel.Key{channel.Key(key)},
+				Update: &channel.Update{Kind: channel.UpdateEcho, IDs: []string{key}, Conversation: "psid1", Text: key, Wait: time.Hour, Grace: 10 * time.Minute},
+				Message: &channel.Message{Direction: channel.Out, Conversation: "psid1", To: []channel.Party{from("psid1")}, ExternalID: key, Text: key,
+					Attachments: []channel.Attachment{{Name: "a.txt", Type: "text/plain", Size: 3, Body: channel.Bytes("abc")}}}}
+		}
+		o.accept(echo("s2"), echo("elsewhere"))
+		waiting, _, err := o.cfg.Store.Items(o.ctx, ticket.ItemFilter{Disposition: ticket.DisposedWaiting}, ticket.Page{})
+		require.NoError(t, err)
+		require.Len(t, waiting, 2)
+		bodies := map[string]ticket.BodyID{}
+		for _, it := range waiting {
+			var held struct {
+				Keys        []string            `json:"keys"`
+				Attachments []ticket.Attachment `json:"attachments"`
+			}
+			require.NoError(t, json.Unmarshal(it.Held, &held))
+			bodies[held.Keys[0]] = held.Attachments[0].Body.ID
+		}
+		kept := func() map[ticket.BodyID][]byte {
+			snap, err := o.cfg.Store.Snapshot(o.ctx, ticket.Want{Bodies: slices.Collect(maps.Values(bodies))})
+			require.NoError(t, err)
+			return snap.Bodies
+		}
+		require.Len(t, kept(), 2)
+		o.reply(tk.ID, "20")
+		time.Sleep(time.Hour)
+		l := o.ledger()
+		require.EqualValues(t, 1, l.Applied)
+		require.EqualValues(t, 2, l.Messages, "the other was written elsewhere")
+		require.Equal(t, map[ticket.BodyID][]byte{bodies["elsewhere"]: []byte("abc")}, kept())
+	})
+}
+
+func TestAMessageThatIsEditedToNothingSearchableIsNotFoundByWhatItWas(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		ch := o.connect(channeltest.MemoryAccount{Address: "page"}, ticket.Settings{Queue: "support"})
+		o.accept(&channel.Item{Channel: ch.ID, Keys: []channel.Key{"m"}, Message: &channel.Message{Conversation: "c", ExternalID: "m", Text: "secret"}})
+		found, _, err := o.desk.Search(o.ctx, "secret", ticket.Page{})
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		o.news(ch, "e", channel.Update{Kind: channel.UpdateEdit, IDs: []string{"m"}, Text: "👍"})
+		found, _, err = o.desk.Search(o.ctx, "secret", ticket.Page{})
+		require.NoError(t, err)
+		require.Empty(t, found)
 	})
 }

@@ -397,7 +397,7 @@ func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, 
 			return nil, fmt.Errorf("conversation %q: %w", c.ID, ErrWindowClosed)
 		}
 	}
-	m.Search = searchText(m, d.cfg.Limits.Search)
+	m.Search = searchAgain(m, d.cfg.Limits.Search)
 	u.enqueue(m)
 	u.editConversation(c).MessageCount++
 	d.addRecipients(c, m)

@@ -103,7 +103,7 @@ func (u *unit) apply(m *Message, a *arrival, limits Limits) bool {
 		u.editMessage(m)
 		m.EditedAt = at
 		m.Text, m.NewText = up.Text, ""
-		m.Search = searchText(m, limits.Search)
+		m.Search = searchAgain(m, limits.Search)
 		u.event(Event{Type: EventMessageEdited, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID})
 		return true
 	case channel.UpdateRemove:

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/internal/driver"
@@ -104,7 +105,7 @@ func (r *rows) messages(c *ticket.Changes) error {
 				args[1] = s.id<<placeBits | s.message
 				return nil
 			}
-			if text != "" {
+			if strings.TrimSpace(text) != "" {
 				st.after = func(t *tx, _ *portalState, args []any) error {
 					place, _ := args[1].(int64) // set by before
 					t.index = append(t.index, indexed{place: place, text: text, fresh: true})

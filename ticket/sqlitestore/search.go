@@ -26,7 +26,7 @@ func (t *tx) writeIndex() error {
 				return err
 			}
 		}
-		if i.text == "" {
+		if strings.TrimSpace(i.text) == "" {
 			continue
 		}
 		if _, err := t.exec("INSERT INTO search (rowid, text) VALUES (?, ?)", i.place, i.text); err != nil {

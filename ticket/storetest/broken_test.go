@@ -208,6 +208,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 		"any message has a term":       {changed(anyTerm), "all terms must be in one message"},
 		"bad cursors begin anew":       {changed(lenientCursors), "a foreign cursor is refused"},
 		"contexts are ignored":         {changed(deafStore), "a context that has ended"},
+		"blank words change nothing":   {before(unblanked), "an update whose Search is blank leaves nothing"},
 		"redacted words are found":     {before(unredacted), "a redacted message is not found"},
 		"the changes are not reported": {changed(silentCommits), "revisions count from 1"},
 	} {

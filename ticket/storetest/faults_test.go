@@ -302,6 +302,12 @@ func deafStore(s *store) {
 	}
 }
 
+func unblanked(c *ticket.Changes) {
+	for _, m := range c.Messages {
+		m.Search = strings.TrimSpace(m.Search)
+	}
+}
+
 func unredacted(c *ticket.Changes) {
 	for _, m := range c.Messages {
 		m.RedactedAt = time.Time{}

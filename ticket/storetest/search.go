@@ -123,6 +123,22 @@ func searchChecks() []check {
 			k.commit(&ticket.Changes{Messages: []*ticket.Message{got}})
 			k.finds("word", a)
 		}},
+		{"an update whose Search is blank leaves nothing to be found", func(k *kit) {
+			a, m := k.said("word", "other")
+			m[0].Search = " "
+			k.commit(&ticket.Changes{Messages: m[:1]})
+			k.finds("word")
+			k.finds("other", a)
+			m[0].Search = "back"
+			k.commit(&ticket.Changes{Messages: m[:1]})
+			k.finds("back", a)
+			b, m := k.said("")
+			m[0].Search = " "
+			k.commit(&ticket.Changes{Messages: m})
+			m[0].Search = "first"
+			k.commit(&ticket.Changes{Messages: m})
+			k.finds("first", b)
+		}},
 		{"a moved message is found with its new ticket", func(k *kit) {
 			a, m := k.said("word")
 			b, _ := k.said("other")
