@@ -258,7 +258,9 @@ type Update struct {
 	From Party
 	// Wait is how long after its arrival the news are kept for a message that
 	// is not known yet, or still on its way out, before they count as
-	// unmatched. Zero means that they are not.
+	// unmatched. Zero means ten minutes for a receipt (delivered, read) without a
+	// Message, since it may overtake the answer to the send, and not at all for
+	// other news; a negative one means not at all.
 	Wait time.Duration
 	// Grace is how long the news are kept in any case before the Message beside
 	// them is taken for another one: where a network does not tell which

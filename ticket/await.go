@@ -16,6 +16,18 @@ import (
 // maxWatermark is how many messages back the news of a conversation reach.
 const maxWatermark = 100
 
+// receiptWait is the Update.Wait of a receipt that says none.
+const receiptWait = 10 * time.Minute
+
+// waitOf is how long the news of an item are kept.
+func waitOf(it *channel.Item) time.Duration {
+	up := it.Update
+	if receipt := up.Kind == channel.UpdateDelivered || up.Kind == channel.UpdateRead; receipt && up.Wait == 0 && it.Message == nil {
+		return receiptWait
+	}
+	return up.Wait
+}
+
 // readConversation finds the messages that an update means by its conversation:
 // those that its watermark covers, those that are on their way out, and those
 // of which nobody knows whether they left.
@@ -70,7 +82,7 @@ func (u *unit) await(a *arrival) (result, bool) {
 		arrived = rec.ReceivedAt
 	}
 	age := u.now.Sub(arrived)
-	if age >= up.Wait || a.released {
+	if age >= waitOf(a.item) || a.released {
 		return result{}, false
 	}
 	came := false
@@ -108,7 +120,7 @@ func (u *unit) keep(a *arrival, age time.Duration) result {
 		i.Raw, i.Held = u.keepRaw(a), u.hold(a)
 	})
 	u.c.Bodies = append(u.c.Bodies, a.raw.bodies...)
-	pause := min(max(age/2, 500*time.Millisecond), 10*time.Minute, a.item.Update.Wait-age)
+	pause := min(max(age/2, 500*time.Millisecond), 10*time.Minute, waitOf(a.item)-age)
 	u.addWork(&Work{Kind: WorkInterpret, Channel: a.item.Channel, Item: a.record, NotBefore: u.now.Add(pause)})
 	return r
 }

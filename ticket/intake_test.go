@@ -173,7 +173,7 @@ func TestEveryDispositionIsInTheLedger(t *testing.T) {
 		ignored.Ignored = "loop"
 		notice.Notice = &channel.Notice{Finding: channel.Finding{Code: "forward_confirmation", Text: "Confirm", Data: map[string]string{"code": "123456"}}}
 		probe.Probe = "token"
-		orphan.Update = &channel.Update{Kind: channel.UpdateRead, IDs: []string{"nobody"}}
+		orphan.Update = &channel.Update{Kind: channel.UpdateRead, IDs: []string{"nobody"}, Wait: -1}
 		unmatched.Update = &channel.Update{Kind: channel.UpdateBounce}
 		unmatched.Message = &channel.Message{From: from("mailer-daemon@c.example"), Automatic: channel.Automatic{Kind: channel.AutomaticBounce}}
 		require.NoError(t, o.desk.Accept(o.ctx, message, ignored, notice, probe, orphan, unmatched))

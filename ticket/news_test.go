@@ -388,3 +388,24 @@ func TestAMessageThatIsEditedToNothingSearchableIsNotFoundByWhatItWas(t *testing
 		require.Empty(t, found)
 	})
 }
+
+func TestAReceiptThatSaysNoWaitIsKeptForAWhile(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		ch, tk := page(o)
+		o.news(ch, "d", channel.Update{Kind: channel.UpdateDelivered, IDs: []string{"s2"}})
+		o.news(ch, "r", channel.Update{Kind: channel.UpdateRead, IDs: []string{"never"}})
+		o.news(ch, "n", channel.Update{Kind: channel.UpdateRead, IDs: []string{"never"}, Wait: -1})
+		o.news(ch, "e", channel.Update{Kind: channel.UpdateEdit, IDs: []string{"never"}, Text: "x"})
+		l := o.ledger()
+		require.EqualValues(t, 2, l.Waiting)
+		require.EqualValues(t, 2, l.Ignored[channel.CauseUnmatched])
+		m := o.reply(tk.ID, "20")
+		time.Sleep(9 * time.Minute)
+		require.Equal(t, ticket.StateDelivered, o.message(m.ID).State)
+		require.EqualValues(t, 1, o.ledger().Waiting)
+		time.Sleep(time.Minute)
+		l = o.ledger()
+		require.Zero(t, l.Waiting)
+		require.EqualValues(t, 3, l.Ignored[channel.CauseUnmatched])
+	})
+}

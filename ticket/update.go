@@ -13,7 +13,7 @@ import (
 func (u *unit) update(a *arrival, rules intakeRules) (result, bool) {
 	up := a.item.Update
 	receipt := up.Kind == channel.UpdateDelivered || up.Kind == channel.UpdateRead
-	if receipt && up.Wait > 0 && u.onItsWay(a) {
+	if receipt && waitOf(a.item) > 0 && u.onItsWay(a) {
 		return u.await(a) // it may be about that one too
 	}
 	// What is recorded is the newest that a watermark changed, or the first
