@@ -1,14 +1,11 @@
 package account
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"golang.org/x/oauth2"
 )
 
 // login is what a session authenticates with. The zero value is nothing at all.
@@ -16,7 +13,7 @@ type login struct {
 	auth     Auth
 	username string
 	password string
-	token    func(ctx context.Context) (oauth2.TokenSource, error)
+	tokens   *tokens
 }
 
 // mechanism is one SASL exchange, client side.
@@ -136,7 +133,7 @@ func (s *session) mechanisms(l login) ([]mechanism, *failure) {
 		s.secrets = append(s.secrets, forms(l.password, "\x00"+l.username+"\x00"+l.password)...)
 		return passwordMechanisms(l.username, l.password), nil
 	}
-	token, err := accessToken(s.ctx, l.token)
+	token, err := l.tokens.get(s.ctx)
 	if err != nil {
 		return nil, tokenFailure(s.ctx, err)
 	}
@@ -146,55 +143,6 @@ func (s *session) mechanisms(l login) ([]mechanism, *failure) {
 	ms := tokenMechanisms(s.server, l.username, token)
 	s.secrets = append(s.secrets, forms(token, string(ms[0].initial), string(ms[1].initial))...)
 	return ms, nil
-}
-
-// accessToken asks the source for a token, without outliving ctx: a source
-// knows no contexts.
-func accessToken(ctx context.Context, source func(context.Context) (oauth2.TokenSource, error)) (string, error) {
-	src, err := source(ctx)
-	if err != nil {
-		return "", err
-	}
-	type answer struct {
-		token *oauth2.Token
-		err   error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		t, err := src.Token()
-		done <- answer{t, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case a := <-done:
-		if a.err != nil {
-			return "", a.err
-		}
-		if a.token == nil || a.token.AccessToken == "" {
-			return "", errors.New("account: empty access token")
-		}
-		return a.token.AccessToken, nil
-	}
-}
-
-// tokenFailure leaves the cause's text out, since it may quote the answer of
-// the token endpoint.
-func tokenFailure(ctx context.Context, err error) *failure {
-	if ctx.Err() != nil {
-		return broken(ctx, stageLogin, err)
-	}
-	f := &failure{stage: stageLogin, code: "token", text: "no access token could be had"}
-	var re *oauth2.RetrieveError
-	if errors.As(err, &re) && re.ErrorCode != "" {
-		f.text += ": " + oneLine(re.ErrorCode, nil)
-		// RFC 6749 section 5.2: the grant is gone, so a person must sign in again.
-		f.authorization = re.ErrorCode == "invalid_grant"
-	}
-	if f.authorization {
-		f.fix = "Sign in again."
-	}
-	return f
 }
 
 // exchange runs AUTH (RFC 4954 section 4).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -58,13 +59,13 @@ func (c Connector) Open(_ context.Context, acct channel.Account, env channel.Env
 		},
 		login: login{
 			auth: conf.Auth, username: conf.Username, password: conf.Password,
-			token: func(ctx context.Context) (oauth2.TokenSource, error) {
+			tokens: &tokens{source: func(ctx context.Context) (oauth2.TokenSource, error) {
 				src, err := c.TokenSource(ctx, acct)
 				if err == nil && src == nil {
 					err = fmt.Errorf("account: no token source for channel %s", acct.ID)
 				}
 				return src, err
-			},
+			}},
 		},
 		report: m.report,
 	}
@@ -76,6 +77,7 @@ func (c Connector) Open(_ context.Context, acct channel.Account, env channel.Env
 	return &receivingMailbox{mailbox: m, link: imapLink{
 		server: conf.IMAP.Server, tls: c.TLS, connect: m.mailer.link.timeouts.Connect,
 		pace: c.Receiving.withDefaults(), dial: env.Dial, login: m.mailer.login,
+		muted: &atomic.Bool{},
 	}}, nil
 }
 

@@ -10,16 +10,19 @@ import (
 // errNotOffered says that the server has no safe way to do what is asked.
 var errNotOffered = errors.New("the server offers no safe way to do it")
 
+// errReplaced says that the folder is another than the one whose mails are meant.
+var errReplaced = errors.New("the folder was replaced by another")
+
 // after does what the configuration wants with mails that were taken in. It
-// opens the folder for writing for that moment only. Doing it again does no harm.
+// opens the folder for writing, and the caller has to open it for reading again
+// whatever comes of it: after a failure none is open. Doing it again does no harm.
 func (c *imapConn) after(folder string, validity uint32, action string, uids []uint32) error {
 	st, err := c.choose(folder, false)
 	if err != nil {
 		return err
 	}
-	defer func() { _, _ = c.examine(folder) }()
 	if st.validity != validity {
-		return nil // these numbers mean other mails now
+		return errReplaced
 	}
 	set := uidSet(uids)
 	target, moves := strings.CutPrefix(action, afterMove)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -18,7 +19,8 @@ import (
 //	after_folder  a warning: mails are to be moved to a folder that is not there
 //	after         a warning: the server has no safe way to move mails
 //
-// The ok lists the folders that can be chosen in Data["folders"], a line each.
+// The ok lists the folders that can be chosen in Data["folders"], a line each, if
+// the server's list can be read.
 // It ends within Timeouts.Check.
 func (m *receivingMailbox) Check(ctx context.Context) []channel.Finding {
 	in := make(chan []channel.Finding, 1)
@@ -74,37 +76,45 @@ func (m *receivingMailbox) lookIn(ctx context.Context) ([]channel.Finding, *fail
 	if _, err := c.examine(folder); err != nil {
 		return nil, c.folderFailure(folder, err)
 	}
-	all, err := c.folders()
-	if err != nil {
-		return nil, c.failed(stageMail, err)
-	}
 	var findings []channel.Finding
-	var names []string
 	target, moves := strings.CutPrefix(m.conf.IMAP.After, afterMove)
-	found := false
-	for _, f := range all {
-		found = found || f.name == target
-		if f.unfit() == "" {
-			names = append(names, oneLine(f.name, nil))
+	safely := !moves || c.movesSafely()
+	found := !moves
+	if moves {
+		like, err := c.folders(target)
+		if err != nil {
+			return nil, c.failed(stageMail, err)
 		}
+		found = slices.ContainsFunc(like, func(f folderInfo) bool { return f.name == target })
 	}
-	if moves && !found {
+	if !found {
 		findings = append(findings, channel.Finding{
 			Code: "after_folder", Severity: channel.SeverityWarning,
 			Text: "there is no folder " + oneLine(target, nil) + " to move mails to; until there is, they stay where they are",
 			Fix:  "Make the folder, or choose another.",
 		})
 	}
-	if moves && !c.movesSafely() {
+	if !safely {
 		findings = append(findings, channel.Finding{
 			Code: "after", Severity: channel.SeverityWarning,
 			Text: "the server has no safe way to move mails; they stay where they are",
 			Fix:  "Choose leave or seen.",
 		})
 	}
-	return append(findings, channel.Finding{
+	ok := channel.Finding{
 		Code: "ok", Severity: channel.SeverityOK,
 		Text: fmt.Sprintf("connected to %s, and the folder %s can be read", m.link.server.address(), oneLine(folder, nil)),
-		Data: map[string]string{"folders": strings.Join(names, "\n")},
-	}), nil
+	}
+	// Last, since one folder with a name that is no modified UTF-7 breaks off
+	// the connection.
+	if all, err := c.folders(allFolders); err == nil {
+		var names []string
+		for _, f := range all {
+			if f.unfit() == "" {
+				names = append(names, oneLine(f.name, nil))
+			}
+		}
+		ok.Data = map[string]string{"folders": strings.Join(names, "\n")}
+	}
+	return append(findings, ok), nil
 }

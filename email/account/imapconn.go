@@ -38,6 +38,8 @@ type imapLink struct {
 	pace    Receiving // with defaults
 	dial    dialFunc
 	login   login
+	// muted says that a connection broke off when we said who we are.
+	muted *atomic.Bool
 }
 
 // Bounds of what a server may send in answer to one command, besides content
@@ -53,7 +55,8 @@ var errBudget = errors.New("the server sends more than was asked for")
 // reads lines of any length into memory.
 type meteredConn struct {
 	net.Conn
-	left atomic.Int64
+	left  atomic.Int64
+	first []byte // is read before anything else
 }
 
 func (c *meteredConn) allow(n int64) { c.left.Store(n) }
@@ -61,6 +64,11 @@ func (c *meteredConn) allow(n int64) { c.left.Store(n) }
 func (c *meteredConn) Read(p []byte) (int, error) {
 	if c.left.Load() <= 0 {
 		return 0, errBudget
+	}
+	if len(c.first) > 0 {
+		n := copy(p, c.first)
+		c.first = c.first[n:]
+		return n, nil
 	}
 	n, err := c.Conn.Read(p)
 	c.left.Add(int64(-n))
@@ -82,7 +90,9 @@ func (l imapLink) open(ctx context.Context) (*imapConn, *failure) {
 		f = c.authenticate(l.login)
 	}
 	if f == nil {
-		c.introduce()
+		f = c.introduce(l.muted)
+	}
+	if f == nil {
 		return c, nil
 	}
 	c.close()
@@ -108,8 +118,16 @@ func (c *imapConn) start(raw net.Conn, l imapLink) *failure {
 	if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS12
 	}
-	conn := raw
-	if l.server.Security == TLS {
+	conn, first := raw, []byte(nil)
+	if l.server.Security == STARTTLS {
+		// By our own hands: the library would neither tell what the server
+		// said when it turned us away, nor wait for its greeting.
+		if f := c.startTLS(raw, l.connect); f != nil {
+			return f
+		}
+		first = []byte("* OK encrypted\r\n") // in place of the greeting that was read
+	}
+	if l.server.Security != None {
 		t := tls.Client(raw, cfg)
 		ctx, cancel := context.WithTimeout(c.ctx, l.connect)
 		defer cancel()
@@ -118,43 +136,23 @@ func (c *imapConn) start(raw net.Conn, l imapLink) *failure {
 		}
 		conn = t
 	}
-	c.raw = &meteredConn{Conn: conn}
-	opts := &imapclient.Options{TLSConfig: cfg, UnilateralDataHandler: &imapclient.UnilateralDataHandler{
-		// They run where the connection is read, so they must not block.
-		Mailbox: func(*imapclient.UnilateralDataMailbox) { c.notice() },
-		Expunge: func(uint32) {},
-	}}
-	var startTLSErr error
+	c.raw = &meteredConn{Conn: conn, first: first}
 	err := c.guard(l.connect, maxIdle, func() error {
-		if l.server.Security != STARTTLS {
-			c.client = imapclient.New(c.raw, opts)
-			return c.client.WaitGreeting()
-		}
-		// It refuses to go on in clear, whatever the server answers.
-		c.client, startTLSErr = imapclient.NewStartTLS(c.raw, opts)
-		return startTLSErr
+		c.client = imapclient.New(c.raw, &imapclient.Options{UnilateralDataHandler: &imapclient.UnilateralDataHandler{
+			// They run where the connection is read, so they must not block.
+			Mailbox: func(*imapclient.UnilateralDataMailbox) { c.notice() },
+			Expunge: func(uint32) {},
+		}})
+		return c.client.WaitGreeting()
 	})
 	if err == nil {
 		return nil
 	}
-	if e, ok := errors.AsType[*imap.Error](err); ok && startTLSErr != nil {
-		return &failure{
-			stage: stageConnect, code: "starttls_missing",
-			text: l.server.address() + " refuses STARTTLS: " + oneLine(e.Text, nil),
-			fix:  "Use the provider's TLS port (465, security tls). Nothing was sent.",
-		}
+	f := c.failed(stageGreeting, err)
+	if strings.HasPrefix(err.Error(), "got error before greeting: in ") {
+		f.text = l.server.address() + " does not speak IMAP"
 	}
-	if isTLSError(err) {
-		return tlsFailure(c.ctx, l.server, err)
-	}
-	return c.failed(stageGreeting, err)
-}
-
-func isTLSError(err error) bool {
-	_, cert := errors.AsType[*tls.CertificateVerificationError](err)
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	return cert || record || alert
+	return f
 }
 
 func (c *imapConn) notice() {
@@ -259,7 +257,7 @@ func (c *imapConn) authenticate(l login) *failure {
 	if l.auth == AuthOAuth2 {
 		ctx, cancel := context.WithTimeout(c.ctx, c.pace.Command)
 		defer cancel()
-		token, err := accessToken(ctx, l.token)
+		token, err := l.tokens.get(ctx)
 		if err == nil && strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 			err = errors.New("not a token")
 		}
@@ -300,14 +298,32 @@ func (c *imapConn) loggedIn(err error) *failure {
 		return f
 	}
 	f.code = "login"
-	switch e.Code {
-	case imap.ResponseCodeUnavailable, imap.ResponseCodeServerBug, imap.ResponseCodeInUse, imap.ResponseCodeLimit:
+	if passes(e) {
 		f.fix = "The server is in trouble. It is tried again by itself."
 		return f
 	}
 	f.authorization = true
 	f.fix = "Check user name and password, and that the provider allows IMAP. Many want an app password, or OAuth, for programs."
 	return f
+}
+
+// passes reports whether a refusal says that the server is in trouble, or had
+// enough of us for now, rather than that something is wrong with what we ask.
+func passes(e *imap.Error) bool {
+	switch e.Code {
+	case imap.ResponseCodeUnavailable, imap.ResponseCodeServerBug, imap.ResponseCodeInUse, imap.ResponseCodeLimit, "THROTTLED", "OVERQUOTA":
+		return true
+	case "", imap.ResponseCodeAlert:
+	default:
+		return false
+	}
+	// Many say it in words only: Gmail "[ALERT] Too many simultaneous
+	// connections", Courier "Temporary problem", Exchange "User is
+	// authenticated but not connected".
+	text := strings.ToLower(e.Text)
+	return slices.ContainsFunc([]string{
+		"too many", "simultaneous", "temporar", "unavailable", "server error", "internal error", "bandwidth", "not connected",
+	}, func(words string) bool { return strings.Contains(text, words) })
 }
 
 // saslExchange is a mechanism as the library wants it.
@@ -326,16 +342,40 @@ func (s *saslExchange) Next(challenge []byte) ([]byte, error) {
 	return answer, err
 }
 
-// introduce says who we are (RFC 2971): Google asks for it, and some servers
-// let nobody in without. What they answer does not matter.
-func (c *imapConn) introduce() {
-	_ = c.guard(c.pace.Command, maxIdle, func() error {
-		if !c.client.Caps().Has(imap.CapID) {
-			return nil
-		}
-		_, err := c.client.ID(&imap.IDData{Name: "Anteroom", Vendor: "Anteroom"}).Wait()
+// introduce asks what the server can do for who has logged in, and says who we
+// are (RFC 2971): Google asks for it, and some servers let nobody in without.
+// What they answer does not matter, but the library may not understand it, and
+// break off; the next connection then does without.
+func (c *imapConn) introduce(muted *atomic.Bool) *failure {
+	// The library forgets what was offered before the login only after it has
+	// told that we are in.
+	err := c.guard(c.pace.Command, maxIdle, func() error {
+		_, err := c.client.Capability().Wait()
 		return err
 	})
+	if err == nil && !muted.Swap(false) {
+		err = c.guard(c.pace.Command, maxIdle, func() error {
+			if !c.client.Caps().Has(imap.CapID) {
+				return nil
+			}
+			_, err := c.client.ID(&imap.IDData{Name: "Anteroom", Vendor: "Anteroom"}).Wait()
+			return err
+		})
+		if err != nil && c.ctx.Err() == nil && !isAnswer(err) {
+			muted.Store(true)
+		}
+	}
+	if err != nil && !isAnswer(err) {
+		return c.failed(stageLogin, err)
+	}
+	return nil
+}
+
+// isAnswer reports whether an error is a server's NO or BAD, after which the
+// connection goes on.
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[*imap.Error](err)
+	return ok
 }
 
 // String keeps secrets out of what prints a connection.

@@ -3,13 +3,17 @@ package account
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
 // cursor is how far a folder has been taken in: the channel's own state. It is
 // saved after what it says was committed.
 type cursor struct {
-	Folder   string `json:"folder"`
+	Folder string `json:"folder"`
+	// Address and Login are whose folder it is.
+	Address  string `json:"address,omitempty"`
+	Login    string `json:"login,omitempty"`
 	Validity uint32 `json:"uidvalidity"`
 	// UID: every mail up to it was taken in, left out on purpose, or stands
 	// in Aside.
@@ -59,13 +63,22 @@ const revisit = 14 * 24 * time.Hour
 const clockSkew = time.Hour
 
 // loadCursor returns the saved cursor, false if there is none for the folder.
-func loadCursor(state []byte, folder string) (cursor, bool) {
+func loadCursor(state []byte, conf Account) (cursor, bool) {
 	var c cursor
-	if len(state) == 0 || json.Unmarshal(state, &c) != nil || c.Folder != folder || c.Validity == 0 {
+	if len(state) == 0 || json.Unmarshal(state, &c) != nil || c.Folder != conf.IMAP.Folder || c.Validity == 0 {
 		return cursor{}, false
+	}
+	if c.Address != "" && !strings.EqualFold(c.Address, conf.Address) {
+		return cursor{}, false
+	}
+	if c.Login == "" { // saved before it was kept
+		c.Address, c.Login = conf.Address, loginOf(conf)
 	}
 	return c, true
 }
+
+// loginOf says as whom and where a folder is read.
+func loginOf(conf Account) string { return conf.Username + " at " + conf.IMAP.address() }
 
 // firstCursor returns where to begin with a folder that was never read. The
 // last UID is that of the folder's last mail.

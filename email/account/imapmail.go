@@ -32,15 +32,26 @@ type folderInfo struct {
 	use  []string // special uses in lower case, with the backslash
 }
 
-// folders lists what there is, with special uses where the server knows them.
-func (c *imapConn) folders() ([]folderInfo, error) {
+// allFolders is the pattern of all names.
+const allFolders = "*"
+
+// folders lists the folders that match a pattern, with special uses where the
+// server knows them. The library breaks off at a name that it cannot decode.
+func (c *imapConn) folders(pattern string) ([]folderInfo, error) {
+	return c.listFolders(pattern, false)
+}
+
+// specialFolders lists the folders with special uses, and maybe others.
+func (c *imapConn) specialFolders() ([]folderInfo, error) { return c.listFolders(allFolders, true) }
+
+func (c *imapConn) listFolders(pattern string, special bool) ([]folderInfo, error) {
 	var out []folderInfo
 	err := c.guard(c.pace.Command, maxIdle, func() error {
 		var opts *imap.ListOptions
 		if caps := c.client.Caps(); caps.Has(imap.CapSpecialUse) && caps.Has(imap.CapListExtended) {
-			opts = &imap.ListOptions{ReturnSpecialUse: true}
+			opts = &imap.ListOptions{ReturnSpecialUse: true, SelectSpecialUse: special}
 		}
-		list, err := c.client.List("", "*", opts).Collect()
+		list, err := c.client.List("", pattern, opts).Collect()
 		for _, d := range list {
 			f := folderInfo{name: d.Mailbox}
 			for _, a := range d.Attrs {
@@ -121,27 +132,30 @@ type mailInfo struct {
 	at   time.Time // received by the server
 }
 
-// describe returns size and time of mails, in order of UID. What has gone
-// meanwhile is left out. Envelope and structure are never asked for: one that
-// is malformed ends the connection.
-func (c *imapConn) describe(uids []uint32) ([]mailInfo, error) {
+// describe returns size and, if it is wanted, time of mails, in order of UID.
+// What has gone meanwhile is left out. Envelope and structure are never asked
+// for: one that is malformed ends the connection, as does a time.
+func (c *imapConn) describe(uids []uint32, withTime bool) ([]mailInfo, error) {
 	var out []mailInfo
 	err := c.guard(c.pace.Fetch, maxIdle, func() (err error) {
-		cmd := c.client.Fetch(uidSet(uids), &imap.FetchOptions{UID: true, RFC822Size: true, InternalDate: true})
+		cmd := c.client.Fetch(uidSet(uids), &imap.FetchOptions{UID: true, RFC822Size: true, InternalDate: withTime})
 		defer func() { err = errors.Join(err, cmd.Close()) }()
 		for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 			var m mailInfo
+			answered := false
 			for item := msg.Next(); item != nil; item = msg.Next() {
 				switch item := item.(type) {
 				case imapclient.FetchItemDataUID:
 					m.uid = uint32(item.UID)
 				case imapclient.FetchItemDataRFC822Size:
-					m.size = item.Size
+					m.size, answered = item.Size, true
 				case imapclient.FetchItemDataInternalDate:
 					m.at = item.Time
 				}
 			}
-			if slices.Contains(uids, m.uid) {
+			// Without a size it is news of the mail's flags, which the library
+			// takes for the answer.
+			if answered && slices.Contains(uids, m.uid) {
 				out = append(out, m)
 			}
 		}

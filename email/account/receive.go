@@ -64,6 +64,9 @@ func (m *receivingMailbox) Receive(ctx context.Context, sink channel.Sink) error
 	return nil
 }
 
+// maxIdleNews is how much news without mail is looked into at once.
+const maxIdleNews = 5
+
 // maxQuick is how often the pause doubles after sessions in which the folder
 // could be looked at.
 const maxQuick = 3
@@ -107,6 +110,12 @@ type receiver struct {
 	blamed map[uint32]int
 	// note says why IMAP.After could not be done the last time.
 	note string
+	// estimates counts mails that were shorter than the server said.
+	estimates int
+	// taken counts mails that were looked at.
+	taken int
+	// done says that IMAP.After was done since the cursor was saved.
+	done bool
 	// progress says that the folder was looked at in this session.
 	progress bool
 }
@@ -134,14 +143,24 @@ func (r *receiver) session(ctx context.Context) *failure {
 		return f
 	}
 	idles := c.idles()
+	idleNews := 0 // how often in a row the server said that there was something, and nothing was
 	for look := true; ctx.Err() == nil; {
 		if look {
 			if f := r.locate(c, folder); f != nil {
 				return f
 			}
 		}
+		before := r.taken
 		if f := r.sync(c, folder); f != nil {
 			return f
+		}
+		if r.taken > before {
+			idleNews = 0
+		}
+		if idleNews > maxIdleNews {
+			// Some servers tell anew how many mails there are whatever they
+			// are asked.
+			rest(ctx, min(r.pace.RetryMin<<min(idleNews-maxIdleNews, 10), r.pace.Poll))
 		}
 		began := time.Now()
 		if !idles {
@@ -160,7 +179,10 @@ func (r *receiver) session(ctx context.Context) *failure {
 		r.live()
 		// Without a word from the server the folder is opened anew, which
 		// shows whether it still is the same.
-		look = time.Since(began) >= r.pace.Idle
+		if look = time.Since(began) >= r.pace.Idle; look {
+			idleNews = 0
+		}
+		idleNews++
 	}
 	return nil
 }
@@ -181,11 +203,12 @@ func (r *receiver) locate(c *imapConn, folder string) *failure {
 		if err != nil {
 			return r.stored("the cursor could not be loaded", err)
 		}
-		r.cur, _ = loadCursor(state, r.m.conf.IMAP.Folder)
+		r.cur, _ = loadCursor(state, r.m.conf)
 		r.loaded = true
 	}
-	if r.cur.Validity == st.validity {
-		return nil
+	why, f := r.outdated(c, st)
+	if f != nil || why == "" {
+		return f
 	}
 	last := st.next - 1
 	if st.next == 0 {
@@ -201,9 +224,10 @@ func (r *receiver) locate(c *imapConn, folder string) *failure {
 	next := firstCursor(*r.m.conf.IMAP, st, last, r.m.env.Now().UTC().Truncate(time.Second))
 	if r.cur.Validity != 0 {
 		next = r.cur.renumbered(st, last)
-		r.m.env.Log.LogAttrs(c.ctx, slog.LevelWarn, "account: the folder was renumbered; it is looked through again",
-			slog.Time("since", next.Since))
+		r.m.env.Log.LogAttrs(c.ctx, slog.LevelWarn, "account: the folder is looked through again",
+			slog.String("why", why), slog.Time("since", next.Since))
 	}
+	next.Address, next.Login = r.m.conf.Address, loginOf(r.m.conf)
 	old := r.cur
 	r.cur = next
 	if f := r.save(c.ctx); f != nil {
@@ -215,13 +239,41 @@ func (r *receiver) locate(c *imapConn, folder string) *failure {
 	return nil
 }
 
+// outdated returns why the cursor says nothing about the folder, empty if it does.
+func (r *receiver) outdated(c *imapConn, st folderState) (string, *failure) {
+	switch {
+	case r.cur.Validity == 0:
+		return "it was never read", nil
+	case r.cur.Validity != st.validity:
+		return "it was renumbered", nil
+	case r.cur.Login != loginOf(r.m.conf):
+		// Small numbers are common, and may mean another folder by now.
+		return "the server or the user is another", nil
+	case st.next == 0 || r.cur.UID < st.next:
+		return "", nil
+	}
+	// It gives numbers anew that it has given before, such as after a backup
+	// was put back; or it does not know its next number.
+	above, err := c.list(st.next, 0, time.Time{})
+	if err != nil {
+		return "", c.failed(stageMail, err)
+	}
+	if len(above) > 0 {
+		return "", nil
+	}
+	return "its numbers begin again", nil
+}
+
 // folderFailure says that a folder cannot be opened.
 func (c *imapConn) folderFailure(folder string, err error) *failure {
 	f := c.failed(stageMail, err)
-	if _, ok := errors.AsType[*imap.Error](err); ok {
+	if e, ok := errors.AsType[*imap.Error](err); ok {
 		f.code = "folder"
 		f.text = "the folder " + oneLine(folder, nil) + " cannot be opened: " + f.text
 		f.fix = "Choose one of the account's folders."
+		if passes(e) {
+			f.fix = "The server is in trouble. It is tried again by itself."
+		}
 	}
 	return f
 }
@@ -231,11 +283,14 @@ func (c *imapConn) resolve(folder string) (string, *failure) {
 	if folder == "INBOX" {
 		return folder, nil
 	}
-	all, err := c.folders()
+	use, list := strings.ToLower(folder), c.specialFolders
+	if !strings.HasPrefix(use, `\`) {
+		list = func() ([]folderInfo, error) { return c.folders(folder) }
+	}
+	all, err := list()
 	if err != nil {
 		return "", c.failed(stageMail, err)
 	}
-	use := strings.ToLower(folder)
 	for _, f := range all {
 		if f.name != folder && !(strings.HasPrefix(use, `\`) && slices.Contains(f.use, use)) {
 			continue

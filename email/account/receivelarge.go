@@ -31,7 +31,7 @@ func (r *receiver) takeLarge(c *imapConn, m mailInfo, first []byte) *failure {
 		} else if err != nil {
 			return r.stored("a mail could not be kept", err)
 		}
-		if len(part) < chunk {
+		if len(part) < chunk && (size >= m.size || r.estimates >= sureEstimates) {
 			break
 		}
 		if part, err = c.fetchFrom(m.uid, size); err != nil {
@@ -51,7 +51,7 @@ func (r *receiver) takeLarge(c *imapConn, m mailInfo, first []byte) *failure {
 
 // stillThere returns a failure if a mail has gone: what came of it may not be all.
 func (c *imapConn) stillThere(uid uint32) *failure {
-	there, err := c.describe([]uint32{uid})
+	there, err := c.describe([]uint32{uid}, false)
 	if err != nil {
 		return c.failed(stageMail, err)
 	}

@@ -1,10 +1,12 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,11 +19,11 @@ const smallMail = chunk / 4
 
 // take takes mails in, in order, and returns how many of them are done.
 func (r *receiver) take(c *imapConn, uids []uint32) (int, *failure) {
-	infos, err := c.describe(uids)
-	if err != nil {
-		return 0, c.failed(stageMail, err)
-	}
-	if f := c.surelyGone(uids, infos); f != nil {
+	// A time that the library cannot read breaks off the connection. It is
+	// done without before the mail is given up.
+	withTime := len(uids) > 1 || r.blamed[uids[0]] < 2*blameFetch
+	infos, f := r.describe(c, uids, withTime)
+	if f != nil {
 		return 0, f
 	}
 	infos = slices.DeleteFunc(infos, func(m mailInfo) bool { return !r.cur.wants(m) })
@@ -37,28 +39,16 @@ func (r *receiver) take(c *imapConn, uids []uint32) (int, *failure) {
 			for i, m := range group {
 				numbers[i] = m.uid
 			}
-			if bodies, err = c.fetch(numbers); err != nil {
-				return done(group[0].uid), c.failed(stageMail, err)
-			}
-			fetched := slices.DeleteFunc(slices.Clone(group), func(m mailInfo) bool { return bodies[m.uid] == nil })
-			if f := c.surelyGone(numbers, fetched); f != nil {
+			if bodies, f = r.fetch(c, numbers); f != nil {
 				return done(group[0].uid), f
 			}
 		}
 		for _, m := range group {
 			b, here := bodies[m.uid]
-			var f *failure
-			switch {
-			case m.size > r.pace.Mail:
-				f = r.takeNote(c, m)
-			case !here:
+			if !here && m.size <= r.pace.Mail {
 				continue // it has gone meanwhile
-			case len(b) >= chunk:
-				f = r.takeLarge(c, m, b)
-			default:
-				f = r.accept(c.ctx, m, channel.Bytes(b), "")
 			}
-			if f != nil {
+			if f := r.takeOne(c, m, b); f != nil {
 				return done(m.uid), f
 			}
 		}
@@ -78,22 +68,98 @@ func groupOf(infos []mailInfo) []mailInfo {
 	return infos
 }
 
-// surelyGone returns a failure if a mail that was not answered is still there:
-// some servers leave out what they cannot read.
-func (c *imapConn) surelyGone(asked []uint32, answered []mailInfo) *failure {
-	if len(asked) == len(answered) {
-		return nil
+// sureEstimates is after how many mails that were shorter than the server said
+// its sizes are known to be estimates, as Exchange's are.
+const sureEstimates = 3
+
+// takeOne takes one mail in, of which b is the first chunk.
+func (r *receiver) takeOne(c *imapConn, m mailInfo, b []byte) *failure {
+	switch {
+	case m.size > r.pace.Mail:
+		return r.takeNote(c, m)
+	case len(b) >= chunk:
+		return r.takeLarge(c, m, b)
+	case len(b) == 0 && m.size > 0:
+		// Some servers do that with what they cannot read.
+		return &failure{stage: stageMail, code: "poison", text: fmt.Sprintf("the server hands out nothing of a mail of %d bytes", m.size)}
+	case int64(len(b)) < m.size && r.estimates < sureEstimates:
+		// Either it hands out less at a time than it is asked for, or its
+		// sizes are estimates.
+		more, err := c.fetchFrom(m.uid, int64(len(b)))
+		if err != nil {
+			return c.failed(stageMail, err)
+		}
+		if len(more) > 0 {
+			return r.takeLarge(c, m, b)
+		}
+		r.estimates++
 	}
-	there, err := c.list(asked[0], asked[len(asked)-1], time.Time{})
-	if err != nil {
-		return c.failed(stageMail, err)
-	}
-	for _, u := range asked {
-		if slices.Contains(there, u) && !slices.ContainsFunc(answered, func(m mailInfo) bool { return m.uid == u }) {
-			return &failure{stage: stageMail, code: "poison", text: "the server lists a mail and does not hand it out"}
+	return r.accept(c.ctx, m, channel.Bytes(b), "")
+}
+
+// describe returns size and time of mails that are still there. What is not
+// answered is asked for once more: the library takes news of a mail's flags,
+// which another client has changed, for the answer.
+func (r *receiver) describe(c *imapConn, uids []uint32, withTime bool) ([]mailInfo, *failure) {
+	var out []mailInfo
+	left := uids
+	for range 2 {
+		infos, err := c.describe(left, withTime)
+		if err != nil {
+			return nil, c.failed(stageMail, err)
+		}
+		out = append(out, infos...)
+		var f *failure
+		if left, f = c.unanswered(left, func(u uint32) bool {
+			return slices.ContainsFunc(infos, func(m mailInfo) bool { return m.uid == u })
+		}); f != nil {
+			return nil, f
+		}
+		if len(left) == 0 {
+			slices.SortFunc(out, func(a, b mailInfo) int { return cmp.Compare(a.uid, b.uid) })
+			return out, nil
 		}
 	}
-	return nil
+	return nil, notHandedOut()
+}
+
+// fetch returns the first chunk of mails that are still there, as describe does.
+func (r *receiver) fetch(c *imapConn, uids []uint32) (map[uint32][]byte, *failure) {
+	out := map[uint32][]byte{}
+	left := uids
+	for range 2 {
+		bodies, err := c.fetch(left)
+		if err != nil {
+			return nil, c.failed(stageMail, err)
+		}
+		maps.Copy(out, bodies)
+		var f *failure
+		if left, f = c.unanswered(left, func(u uint32) bool { return bodies[u] != nil }); f != nil {
+			return nil, f
+		}
+		if len(left) == 0 {
+			return out, nil
+		}
+	}
+	return nil, notHandedOut()
+}
+
+func notHandedOut() *failure {
+	return &failure{stage: stageMail, code: "poison", text: "the server lists a mail and does not hand it out"}
+}
+
+// unanswered returns which of the mails that were asked for were not answered
+// though they are still there.
+func (c *imapConn) unanswered(asked []uint32, answered func(uint32) bool) ([]uint32, *failure) {
+	left := slices.DeleteFunc(slices.Clone(asked), answered)
+	if len(left) == 0 {
+		return nil, nil
+	}
+	there, err := c.list(left[0], left[len(left)-1], time.Time{})
+	if err != nil {
+		return nil, c.failed(stageMail, err)
+	}
+	return slices.DeleteFunc(left, func(u uint32) bool { return !slices.Contains(there, u) }), nil
 }
 
 // context says what the mail's item must know besides the mail.

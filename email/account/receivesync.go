@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 )
@@ -42,14 +43,21 @@ func (r *receiver) sync(c *imapConn, folder string) *failure {
 			return f
 		}
 	}
-	r.runAfter(c, folder)
+	waited := len(r.cur.Pending)
+	if f := r.runAfter(c, folder); f != nil {
+		return f
+	}
 	now := r.m.env.Now().UTC().Truncate(time.Second)
 	r.cur.UID = max(r.cur.UID, r.cur.History)
-	if now.Sub(r.cur.CaughtUp) >= time.Hour {
+	// What was done with mails is not to be done again after a restart, when
+	// somebody may have undone it.
+	r.done = r.done || len(r.cur.Pending) < waited
+	if r.done || now.Sub(r.cur.CaughtUp) >= time.Hour {
 		r.cur.CaughtUp = now
 		if f := r.save(c.ctx); f != nil {
 			return f
 		}
+		r.done = false
 	}
 	r.live()
 	return nil
@@ -58,6 +66,9 @@ func (r *receiver) sync(c *imapConn, folder string) *failure {
 // look returns the UIDs behind the cursor. Those that turned up before it are
 // set aside, to be taken in next.
 func (r *receiver) look(c *imapConn) ([]uint32, *failure) {
+	if r.cur.UID == math.MaxUint32 {
+		return nil, nil // no number is left until the folder gets new ones
+	}
 	var history []uint32
 	from := r.cur.UID + 1
 	if r.cur.UID < r.cur.History {
@@ -151,8 +162,13 @@ func (r *receiver) takeAll(c *imapConn, folder string, uids []uint32) *failure {
 		}
 		r.live()
 		uids = uids[n:]
+		r.taken += n
 		r.width = min(2*r.width, maxWidth)
-		r.runAfter(c, folder)
+		waited := len(r.cur.Pending)
+		if f := r.runAfter(c, folder); f != nil {
+			return f
+		}
+		r.done = r.done || len(r.cur.Pending) < waited
 	}
 	return nil
 }
@@ -204,8 +220,9 @@ func (r *receiver) retryAside(c *imapConn) *failure {
 }
 
 // runAfter does what is to be done with mails once they are taken in. That it
-// fails is no reason to stop: they are kept in mind, and the status says so.
-func (r *receiver) runAfter(c *imapConn, folder string) {
+// fails is no reason to stop: they are kept in mind, and the status says so. A
+// failure means that the folder is no longer open, or is another.
+func (r *receiver) runAfter(c *imapConn, folder string) *failure {
 	action := r.m.conf.IMAP.After
 	if action == afterLeave {
 		r.cur.Pending = nil
@@ -213,6 +230,13 @@ func (r *receiver) runAfter(c *imapConn, folder string) {
 	for len(r.cur.Pending) > 0 {
 		n := min(len(r.cur.Pending), 500) // RFC 2683 section 3.2.1.5: command lines stay short
 		err := c.after(folder, r.cur.Validity, action, r.cur.Pending[:n])
+		st, reopened := c.examine(folder)
+		if reopened != nil {
+			return c.folderFailure(folder, reopened)
+		}
+		if st.validity != r.cur.Validity {
+			return &failure{stage: stageMail, code: "renumbered", text: "the folder was replaced by another while it was read"}
+		}
 		switch {
 		case err == nil:
 			r.note = ""
@@ -222,8 +246,9 @@ func (r *receiver) runAfter(c *imapConn, folder string) {
 			text := c.failed(stageMail, err).text
 			r.m.env.Log.LogAttrs(c.ctx, slog.LevelWarn, "account: mails could not be marked, moved or deleted", slog.String("reason", text))
 			r.note = "mails are taken in, but not marked, moved or deleted: " + text
-			return
+			return nil
 		}
 		r.cur.Pending = slices.Delete(r.cur.Pending, 0, n)
 	}
+	return nil
 }

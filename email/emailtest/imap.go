@@ -209,6 +209,25 @@ func (s *IMAP) Flag(folder string, uid uint32, flag string) {
 	}
 }
 
+// Unflag takes a flag of a mail away, as another client does.
+func (s *IMAP) Unflag(folder string, uid uint32, flag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.folder(folder).mails {
+		if m.uid == uid {
+			delete(m.flags, flag)
+		}
+	}
+}
+
+// Rewind makes a folder give numbers anew from next on, under the same
+// UIDVALIDITY, as a server does of which a backup was put back.
+func (s *IMAP) Rewind(folder string, next uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.folder(folder).next = next
+}
+
 // Remove expunges mails, as another client does.
 func (s *IMAP) Remove(folder string, uids ...uint32) {
 	s.mu.Lock()

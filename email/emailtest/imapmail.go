@@ -10,11 +10,21 @@ import (
 	"time"
 )
 
-// list lists all folders, whatever pattern was asked for.
-func (c *imapSession) list() error {
+// list lists the folders of a name, or all if the pattern has a wildcard.
+func (c *imapSession) list(args []imapArg) error {
+	if len(args) > 0 && args[0].is {
+		args = args[1:] // the choice of LIST-EXTENDED
+	}
+	name := "*"
+	if len(args) > 1 {
+		name = args[1].word
+	}
 	c.s.mu.Lock()
 	var lines []string
 	for _, f := range c.s.folders {
+		if !strings.ContainsAny(name, "*%") && f.name != name {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf(`* LIST (\HasNoChildren %s) "/" %s`, f.use, imapQuote(f.name)))
 	}
 	c.s.mu.Unlock()

@@ -216,7 +216,7 @@ func (c *imapSession) dispatch(line string) error {
 		}
 		return c.ok("done")
 	case "LIST":
-		return c.list()
+		return c.list(list)
 	case "CREATE":
 		return c.create(list)
 	case "SELECT", "EXAMINE":
