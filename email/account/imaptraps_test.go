@@ -15,7 +15,7 @@ import (
 	"github.com/anteroom/anteroom/email/emailtest"
 )
 
-// The traps I1 to I10 of the IMAP library, one test each.
+// The traps I1 to I11 of the IMAP library, one test each.
 
 func TestI1MovingWithoutMOVELosesNothing(t *testing.T) {
 	t.Parallel()
@@ -206,7 +206,7 @@ func TestI7ALargeMailComesInPartsEachWithADeadline(t *testing.T) {
 	require.Greater(t, parts, 4)
 }
 
-func TestAMailCutOffInTheMiddleIsNeverTakenForWhole(t *testing.T) {
+func TestI11ALiteralCutOffIsNeitherTakenForWholeNorDrainedByTwo(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	raw := letterOf(1, strings.Repeat("a line\r\n", 1000))
