@@ -50,7 +50,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE (default sqlite:anteroom.db in -data)")
 	fs.StringVar(&o.data, "data", "anteroom-data", "`folder` for database, blobs and keys")
-	fs.StringVar(&o.blobs, "blobs", "", "`where` large bodies go: file://DIR (default a folder in -data)")
+	fs.StringVar(&o.blobs, "blobs", "", "`where` large bodies go: file://DIR, or the URL of a bucket whose driver is linked (default a folder in -data)")
 	fs.StringVar(&o.portal, "portal", "main", "the portal's `name`, the key of everything it stores")
 	fs.StringVar(&o.node, "node", "", "this process's `name` among those that share the store (default a random one)")
 	fs.StringVar(&o.domain, "domain", "portal.localhost", "the portal's mail `domain`")
@@ -89,15 +89,8 @@ func (o *options) check() error {
 		// The rest may hold a password.
 		return fmt.Errorf("-store %s: is none of sqlite:PATH, memory: and postgres://USER@HOST/DATABASE", scheme)
 	}
-	switch scheme, _, _ := strings.Cut(o.blobs, "://"); scheme {
-	case "", "file":
-		if o.blobs != "" && strings.TrimPrefix(o.blobs, "file://") == "" {
-			return fmt.Errorf("-blobs %q: name a folder, as in file:///var/lib/anteroom", o.blobs)
-		}
-	case "s3", "gs", "azblob":
-		return fmt.Errorf("-blobs: %w", notAvailableError{scheme + "://"})
-	default:
-		return fmt.Errorf("-blobs %q: give file://DIR", o.blobs)
+	if err := checkBlobs(o.blobs, scheme); err != nil {
+		return err
 	}
 	if o.portal == "" || len(o.portal) > 100 || strings.ContainsFunc(o.portal, unicode.IsControl) {
 		return fmt.Errorf("-portal %q: must be a name of 1 to 100 characters", o.portal)

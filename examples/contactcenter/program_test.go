@@ -162,7 +162,8 @@ func TestBadFlagsAreRefusedAtStart(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
 		"with -blobs":          {"-store", "postgres://x"},
-		"s3:// is not avail":   {"-blobs", "s3://bucket"},
+		"gocloud.dev/blob/s3":  {"-blobs", "s3://bucket"},
+		"mem:// forgets":       {"-blobs", "mem://"},
 		"-blobs":               {"-blobs", "ftp://x"},
 		"-store":               {"-store", "mysql:x"},
 		"-smtp":                {"-smtp", "nowhere"},
