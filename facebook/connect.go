@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/anteroom/anteroom/channel"
 )
 
 // Connecting Pages by Facebook's login
@@ -25,8 +27,9 @@ import (
 //	... the browser comes back to callbackURL?code=...&state=...
 //	if !app.ValidState(state, cookie) { refuse }
 //	grant, err := app.Finish(ctx, callbackURL, r.URL.Query())
-//	for _, pg := range grant.Pages { let the user choose }
-//	cfg := grant.Page(id, rules)                  // for Desk.Connect, or Desk.Update to renew
+//	... keep the grant, and show grant.Pages, each with MissingTasks, and grant.Missing
+//	chosen, err := grant.Choose(ids...)           // what the user ticked
+//	cfg, ok := grant.Page(chosen[0].ID, rules)    // for Desk.Connect, or Desk.Update to renew
 //	err = app.SubscribePage(ctx, cfg)
 
 // LoginURL returns the address of the login dialog. redirect must be registered
@@ -100,14 +103,51 @@ func (g *Grant) Missing() []Scope {
 	return slices.DeleteFunc(Scopes(), func(s Scope) bool { return slices.Contains(g.Granted, s.Name) })
 }
 
+// Tasks of Pages in their newer form stand under other names beside the plain
+// ones.
+const (
+	newTaskPrefix  = "PROFILE_PLUS_"
+	newTaskControl = newTaskPrefix + "FULL_CONTROL"
+)
+
 // MissingTasks returns the tasks of [Tasks] that the person may not do.
-func (p GrantedPage) MissingTasks() []string { return without(Tasks(), p.Tasks) }
+func (p GrantedPage) MissingTasks() []string {
+	return slices.DeleteFunc(Tasks(), func(t string) bool {
+		return slices.Contains(p.Tasks, t) || slices.Contains(p.Tasks, newTaskPrefix+t) || slices.Contains(p.Tasks, newTaskControl)
+	})
+}
+
+// Connectable reports whether Facebook gave a token for the Page. It gives none to
+// who may do too little on it.
+func (p GrantedPage) Connectable() bool { return p.token != "" }
+
+// Choose returns the Pages with the given ids, each once, in that order. It is for
+// what a user chose, which may be anything: the error is a *channel.FieldError for
+// "pages" if there is none, or one that is not in the grant or not connectable.
+func (g *Grant) Choose(ids ...string) ([]GrantedPage, error) {
+	if len(ids) == 0 {
+		return nil, channel.BadField("pages", "choose at least one")
+	}
+	var out []GrantedPage
+	for _, id := range ids {
+		i := slices.IndexFunc(g.Pages, func(p GrantedPage) bool { return p.ID == id })
+		switch {
+		case i < 0:
+			return nil, channel.BadField("pages", "%q is no Page of this login", short(plain(id)))
+		case !g.Pages[i].Connectable():
+			return nil, channel.BadField("pages", "Facebook gives no access to the Page %s: let somebody who runs it connect it", g.Pages[i])
+		case !slices.ContainsFunc(out, func(p GrantedPage) bool { return p.ID == id }):
+			out = append(out, g.Pages[i])
+		}
+	}
+	return out, nil
+}
 
 // Page returns the configuration for a Page of the grant. It reports false if
-// there is none with that id.
+// there is none with that id, or it is not connectable.
 func (g *Grant) Page(id string, rules Rules) (Page, bool) {
 	for _, p := range g.Pages {
-		if p.ID == id {
+		if p.ID == id && p.Connectable() {
 			return Page{ID: p.ID, Name: p.Name, Token: p.token, User: p.user, Rules: rules}, true
 		}
 	}
@@ -222,6 +262,9 @@ func (a *App) grantedPages(ctx context.Context, g *Grant, token string) error {
 // when it begins to receive. To call it before the channel is connected shows
 // what is wrong while the person is still there.
 func (a *App) SubscribePage(ctx context.Context, p Page) error {
+	if p.Token == "" { // else it would be the app's own
+		return channel.BadField("access_token", "is missing")
+	}
 	if err := a.subscribe(ctx, p.ID, p.Token); err != nil {
 		return fmt.Errorf("facebook: subscribe to Page: %w", err)
 	}

@@ -234,3 +234,34 @@ func TestRemovingTheAppOrAskingForDeletionErasesTheTokens(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAUserChoosesIsOfTheirLogin(t *testing.T) {
+	inWorld(t, graphtest.Options{}, facebook.Rules{}, func(w *world) {
+		t := w.t
+		mai := w.fb.AddPerson("Mai")
+		first, second, third := w.fb.AddPage("First"), w.fb.AddPage("Second"), w.fb.AddPage("Third")
+		mai.Manage(first.ID)
+		mai.Manage(second.ID, "PROFILE_PLUS_MESSAGING", "PROFILE_PLUS_CREATE_CONTENT", "ANALYZE")
+		mai.Follow(third.ID)
+		g, err := w.app.Finish(w.ctx, callbackURL, login(t, w.app, mai, true, false))
+		require.NoError(t, err)
+		require.Len(t, g.Pages, 3)
+		require.Empty(t, g.Pages[0].MissingTasks())
+		require.Equal(t, []string{"MODERATE"}, g.Pages[1].MissingTasks())
+		require.Equal(t, facebook.Tasks(), g.Pages[2].MissingTasks())
+		chosen, err := g.Choose(second.ID, first.ID, second.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{second.ID, first.ID}, []string{chosen[0].ID, chosen[1].ID})
+		for _, bad := range [][]string{{}, {first.ID, w.page.ID}, {""}, {"\x00<script>"}, {third.ID}} {
+			_, err := g.Choose(bad...)
+			var fe *channel.FieldError
+			require.ErrorAs(t, err, &fe, "%q", bad)
+			require.Equal(t, "pages", fe.Field)
+			require.NotContains(t, err.Error(), "\x00")
+		}
+		_, ok := g.Page(third.ID, facebook.Rules{})
+		require.False(t, ok, "there is no token for it")
+		require.Error(t, w.app.SubscribePage(w.ctx, facebook.Page{ID: third.ID}))
+		require.Empty(t, w.fb.Calls(third.ID+"/subscribed_apps"), "the app's own token is not used for it")
+	})
+}

@@ -32,7 +32,9 @@
 //
 // For Facebook Pages set FACEBOOK_APP_ID, FACEBOOK_APP_SECRET, FACEBOOK_VERIFY_TOKEN
 // and PUBLIC_URL; the app's webhook is PUBLIC_URL/webhooks/facebook. A signed-in
-// agent connects Pages at /connect/facebook; with a Page's token at hand, POST a
+// agent connects Pages at /connect/facebook, and chooses there which of those they
+// run become channels, unless it is only one; a program shows and takes the choice
+// by GET and POST /api/connect/facebook, with the browser's cookies. With a Page's token at hand, POST a
 // channel of kind facebook.page with {page_id, access_token, rules}.
 //
 // # API

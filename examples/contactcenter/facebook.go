@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
 	"strings"
 
@@ -95,7 +93,8 @@ func (s *server) facebookRoutes() []route {
 	if app == nil {
 		missing := func(method, path string) route { return route{method, path, anybody, maxBody, s.missing(path)} }
 		return []route{missing("GET", hook), missing("POST", hook), missing("GET", hook+"/deauthorize"), missing("POST", hook+"/deauthorize"),
-			missing("GET", hook+"/delete"), missing("POST", hook+"/delete"), missing("GET", connect), missing("GET", connect+"/callback")}
+			missing("GET", hook+"/delete"), missing("POST", hook+"/delete"), missing("GET", connect), missing("GET", connect+"/callback"),
+			missing("GET", connect+"/pages"), missing("POST", connect+"/pages"), missing("GET", "/api"+connect), missing("POST", "/api"+connect)}
 	}
 	serve := func(h http.Handler) func(http.ResponseWriter, *http.Request) error {
 		return func(w http.ResponseWriter, r *http.Request) error { h.ServeHTTP(w, r); return nil }
@@ -111,6 +110,10 @@ func (s *server) facebookRoutes() []route {
 		{http.MethodGet, hook + "/deleted", anybody, 0, serve(app.DeletionStatus())},
 		{http.MethodGet, connect, browser, 0, s.beginFacebook},
 		{http.MethodGet, connect + "/callback", anybody, 0, s.endFacebook},
+		{http.MethodGet, connect + "/pages", browser, 0, s.showPages},
+		{http.MethodPost, connect + "/pages", browser, maxBody, s.choosePages},
+		{http.MethodGet, "/api/connect/facebook", apiCall, 0, s.getGrant},
+		{http.MethodPost, "/api/connect/facebook", apiCall, maxBody, s.postGrant},
 	}
 }
 
@@ -120,81 +123,6 @@ func (s *server) publicURL() string {
 		return u
 	}
 	return s.host.baseURL()
-}
-
-// loginCookie binds a login to the browser that began it.
-const loginCookie = "anteroom_login"
-
-// beginFacebook sends the browser of a signed-in agent to Facebook's dialog, in
-// which they choose Pages.
-func (s *server) beginFacebook(w http.ResponseWriter, r *http.Request) error {
-	state, cookie := s.host.facebook.State()
-	// Lax, since the browser comes back from another site.
-	//nolint:gosec // see secure
-	http.SetCookie(w, &http.Cookie{Name: loginCookie, Value: cookie, Path: "/connect/facebook", MaxAge: 1800, HttpOnly: true,
-		Secure: s.pages.secure(r), SameSite: http.SameSiteLaxMode})
-	dialog := s.host.facebook.LoginURL(s.publicURL()+"/connect/facebook/callback", state, r.URL.Query().Has("again"))
-	http.Redirect(w, r, dialog, http.StatusSeeOther) //nolint:gosec // Facebook's dialog, at an address from the environment
-	return nil
-}
-
-// endFacebook ends a login: the Pages that were chosen are connected, and those
-// that are connected already get new tokens. That a signed-in agent began it is
-// proved by state and cookie; the session's own cookie is not sent by a browser
-// that comes from another site.
-func (s *server) endFacebook(w http.ResponseWriter, r *http.Request) error {
-	app := s.host.facebook
-	cookie, err := r.Cookie(loginCookie)
-	if err != nil || !app.ValidState(r.URL.Query().Get("state"), cookie.Value) {
-		return &apiError{status: http.StatusForbidden, Code: "forbidden", Message: "this login was not begun here, or took too long: begin it again"}
-	}
-	//nolint:gosec // see secure
-	http.SetCookie(w, &http.Cookie{Name: loginCookie, Path: "/connect/facebook", MaxAge: -1, HttpOnly: true, Secure: s.pages.secure(r), SameSite: http.SameSiteLaxMode})
-	grant, err := app.Finish(r.Context(), s.publicURL()+"/connect/facebook/callback", r.URL.Query())
-	if err != nil {
-		return facebookError(err)
-	}
-	if len(grant.Pages) == 0 {
-		return &apiError{status: http.StatusConflict, Code: "no_pages", Message: "no Page was chosen in Facebook's dialog, or you run none: begin again and tick the Pages"}
-	}
-	for _, p := range grant.Pages {
-		if err := s.connectPage(r.Context(), grant, p.ID); err != nil {
-			return facebookError(err)
-		}
-	}
-	// A page of ours leads on, so that the browser sends the session again.
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = fmt.Fprintf(w, "<!doctype html><meta http-equiv=\"refresh\" content=\"0;url=/channels\"><p>%s <a href=\"/channels\">Channels</a></p>",
-		html.EscapeString(fmt.Sprintf("Connected: %d Pages.", len(grant.Pages))))
-	return nil
-}
-
-// connectPage connects a Page, or renews its token in place.
-func (s *server) connectPage(ctx context.Context, grant *facebook.Grant, id string) error {
-	all, err := s.desk.Channels(ctx)
-	if err != nil {
-		return err
-	}
-	rules := facebook.Rules{Messages: true}
-	for _, c := range all {
-		if c.Kind != facebook.Kind || c.Address != id {
-			continue
-		}
-		var saved facebook.Page
-		if err := json.Unmarshal(c.Config, &saved); err != nil {
-			return fmt.Errorf("read configuration: %w", err)
-		}
-		cfg, _ := grant.Page(id, saved.Rules)
-		cfg.Name = c.Name
-		_, err = s.desk.Update(ctx, c.ID, ticket.ChannelPatch{Config: cfg})
-		return err
-	}
-	cfg, _ := grant.Page(id, rules)
-	if err := s.host.facebook.SubscribePage(ctx, cfg); err != nil {
-		return err
-	}
-	_, err = s.desk.Connect(ctx, cfg, ticket.Settings{})
-	return err
 }
 
 // facebookError tells what Facebook said.

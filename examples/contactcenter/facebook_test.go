@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -129,6 +130,125 @@ func (r *running) body(path string) string {
 	return string(b)
 }
 
+// login goes from the page of channels through Facebook's dialog, and returns
+// where the browser is sent back to.
+func (b browserOf) login(who *graphtest.Person, agrees bool) string {
+	b.t.Helper()
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	defer func() { b.client.CheckRedirect = nil }()
+	to := "/channels/new?kind=facebook.page"
+	for range 2 {
+		resp, err := b.client.Get(b.host.baseURL() + to)
+		require.NoError(b.t, err)
+		resp.Body.Close()
+		to = resp.Header.Get("Location")
+	}
+	back, err := who.Login(to, agrees)
+	require.NoError(b.t, err)
+	return strings.TrimPrefix(back, b.host.baseURL())
+}
+
+// pageChannels are the Pages that are channels.
+func (r *running) pageChannels() (names []string) {
+	for _, c := range r.call("GET", "/api/channels", nil, 200)["channels"].([]any) {
+		if text(c, "kind") == "facebook.page" {
+			names = append(names, text(c, "name"))
+		}
+	}
+	return names
+}
+
+func TestTheUserChoosesWhichPagesBecomeChannels(t *testing.T) {
+	t.Parallel()
+	r, fb := onFacebook(t)
+	mai := fb.AddPerson("Mai")
+	var pages []*graphtest.Page
+	for _, name := range []string{"First", "Second <b>", "Third", "Fourth", "Hidden"} {
+		p := fb.AddPage(name)
+		mai.Manage(p.ID)
+		pages = append(pages, p)
+	}
+	mai.Manage(pages[1].ID, "MESSAGING", "ANALYZE")
+	mai.Follow(pages[3].ID)
+	mai.Tick(pages[0].ID, pages[1].ID, pages[2].ID, pages[3].ID)
+	mai.Decline("pages_manage_engagement")
+	b := r.browser()
+	b.signIn("an", "mat-khau-1", 200)
+	b.see("/connect/facebook/pages", 409)
+
+	back := b.login(mai, true)
+	require.Contains(t, b.see(back, 200), "/connect/facebook/pages")
+	require.Empty(t, r.pageChannels(), "nothing is connected yet")
+	shown := b.see("/connect/facebook/pages", 200)
+	require.Contains(t, shown, "Second &lt;b&gt;")
+	require.Contains(t, shown, "You may not: MODERATE, CREATE_CONTENT.")
+	require.Contains(t, shown, "pages_manage_engagement was not granted.")
+	require.Contains(t, shown, `value="`+pages[3].ID+`" disabled`)
+	require.NotContains(t, shown, pages[4].ID)
+	require.NotContains(t, shown, mai.PageToken(pages[0].ID))
+
+	// What is not of this login is refused, and connects nothing.
+	const path = "/connect/facebook/pages"
+	require.Contains(t, b.post(path, 400), "choose at least one")
+	for _, bad := range []string{pages[4].ID, pages[3].ID, "x", ""} {
+		refused := b.post(path, 400, "page", pages[0].ID, "page", bad)
+		require.Contains(t, refused, "First", "they may choose again")
+	}
+	b.post(path, 403, "csrf", "x", "page", pages[0].ID)
+	other := r.browser()
+	other.signIn("an", "mat-khau-1", 200)
+	other.post(path, 409, "page", pages[0].ID)
+	other.see(back, 403)
+	require.Empty(t, r.pageChannels())
+	require.Empty(t, fb.Subscribed(pages[0].ID))
+
+	b.post(path, 200, "page", pages[0].ID)
+	require.Equal(t, []string{"First"}, r.pageChannels())
+	require.NotEmpty(t, fb.Subscribed(pages[0].ID))
+	b.post(path, 409, "page", pages[1].ID) // the login was used
+	b.see(back, 403)
+	b.login(mai, true)
+	b.see(back, 403) // nor is it good for another login
+	require.Equal(t, []string{"First"}, r.pageChannels())
+}
+
+func TestAProgramShowsTheChoiceAndTellsWhichPages(t *testing.T) {
+	t.Parallel()
+	r, fb := onFacebook(t)
+	mai := fb.AddPerson("Mai")
+	first, second := fb.AddPage("First"), fb.AddPage("Second")
+	mai.Manage(first.ID)
+	mai.Manage(second.ID, "MODERATE")
+	b := r.browser()
+	b.signIn("an", "mat-khau-1", 200)
+	b.see(b.login(mai, true), 200)
+	call := func(method, body string, status int) object {
+		req, err := http.NewRequest(method, r.host.baseURL()+"/api/connect/facebook", strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+testToken)
+		out := object{}
+		require.NoError(t, json.Unmarshal([]byte(b.do(req, status)), &out))
+		return out
+	}
+	require.Equal(t, "no_login", text(r.call("GET", "/api/connect/facebook", nil, 409), "error", "code"), "another browser has none")
+	got := call("GET", "", 200)
+	require.Equal(t, []any{}, got["missing_permissions"])
+	require.Equal(t, "Second", text(got, "pages", 1, "name"))
+	require.Equal(t, []any{"MESSAGING", "CREATE_CONTENT"}, get(got, "pages", 1, "missing_tasks"))
+	require.Equal(t, "pages", text(call("POST", `{"pages":[]}`, 400), "error", "field"))
+	require.Equal(t, "pages", text(call("POST", `{"pages":["`+second.ID+`","1"]}`, 400), "error", "field"))
+	require.Equal(t, "page", text(call("POST", `{"page":"1"}`, 400), "error", "field"))
+	require.Empty(t, r.pageChannels())
+	// Who lacks a task cannot subscribe: that one fails, and the other does not.
+	mai.Manage(second.ID, "MESSAGING")
+	done := call("POST", `{"pages":["`+second.ID+`","`+first.ID+`"]}`, 201)
+	require.Equal(t, "First", text(done, "channels", 0, "name"))
+	require.Equal(t, second.ID, text(done, "failed", 0, "page"))
+	require.NotEmpty(t, text(done, "failed", 0, "problem"))
+	require.Equal(t, []string{"First"}, r.pageChannels())
+	call("POST", `{"pages":["`+first.ID+`"]}`, 409)
+}
+
 func TestAPageIsConnectedInTheBrowserAndGivenUpAgain(t *testing.T) {
 	t.Parallel()
 	r, fb := onFacebook(t)
@@ -137,37 +257,29 @@ func TestAPageIsConnectedInTheBrowserAndGivenUpAgain(t *testing.T) {
 	for _, p := range []*graphtest.Page{first, second, hidden} {
 		mai.Manage(p.ID)
 	}
-	mai.Tick(first.ID, second.ID)
 	b := r.browser()
 	require.Contains(t, b.see("/connect/facebook", 200), "Sign in", "only for who is signed in")
 	b.signIn("an", "mat-khau-1", 200)
-	login := func(agrees bool) string {
-		b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		defer func() { b.client.CheckRedirect = nil }()
-		resp, err := b.client.Get(r.host.baseURL() + "/channels/new?kind=facebook.page")
-		require.NoError(t, err)
-		resp.Body.Close()
-		resp, err = b.client.Get(r.host.baseURL() + resp.Header.Get("Location"))
-		require.NoError(t, err)
-		resp.Body.Close()
-		back, err := mai.Login(resp.Header.Get("Location"), agrees)
-		require.NoError(t, err)
-		return strings.TrimPrefix(back, r.host.baseURL())
-	}
+	login := func(agrees bool) string { return b.login(mai, agrees) }
+	mai.Tick(second.ID)
 	other := r.browser()
 	other.see(login(true), 403)
 	require.Contains(t, b.see(login(false), 409), "declined")
-	require.Contains(t, b.see(login(true), 200), "2 Pages")
+	require.Contains(t, b.see(login(true), 200), "1 Pages", "with one Page there is nothing to choose")
+	mai.Tick(first.ID, second.ID)
+	b.see(login(true), 200)
+	b.post("/connect/facebook/pages", 200, "page", first.ID)
 	list := r.call("GET", "/api/channels", nil, 200)["channels"].([]any)
 	require.Len(t, list, 3)
-	require.Equal(t, "First", text(list[1], "name"))
+	require.Equal(t, "Second", text(list[1], "name"))
 	form := b.see("/channels/"+text(list[1], "id"), 200)
 	require.Contains(t, form, "Convert messages into tickets")
-	b.post("/channels/"+text(list[1], "id"), 200, "name", "First", "queue", "support", "active", "on", "posts", "relevant", "comments", "on", "keywords", "giá\r\nđặt hàng")
+	b.post("/channels/"+text(list[1], "id"), 200, "name", "Second", "queue", "support", "active", "on", "posts", "relevant", "comments", "on", "keywords", "giá\r\nđặt hàng")
 	saved := r.call("GET", "/api/channels/"+text(list[1], "id"), nil, 200)
 	require.Equal(t, []any{"giá", "đặt hàng"}, get(saved, "config", "rules", "keywords"))
 	require.Equal(t, "support", text(saved, "settings", "queue"))
-	b.see(login(true), 200) // again: the tokens are new, the rules stay
+	mai.Invalidate(graphtest.PasswordChanged)
+	require.Contains(t, b.see(login(true), 200), "2 Pages") // again: the tokens are new, the rules stay
 	require.Equal(t, []any{"giá", "đặt hàng"}, get(r.call("GET", "/api/channels/"+text(list[1], "id"), nil, 200), "config", "rules", "keywords"))
 	require.Len(t, r.call("GET", "/api/channels", nil, 200)["channels"].([]any), 3)
 

@@ -338,7 +338,7 @@ func TestWhatIsStillToComeSaysSo(t *testing.T) {
 		{"POST", "/api/tickets/" + w.ticket + "/merge", `{"into":"x"}`},
 		{"GET", "/webhooks/facebook", ""}, {"POST", "/webhooks/facebook", "{}"}, {"POST", "/webhooks/facebook/deauthorize", "{}"},
 		{"POST", "/webhooks/facebook/delete", "{}"}, {"POST", "/webhooks/gmail", "{}"},
-		{"GET", "/connect/gmail", ""}, {"GET", "/connect/facebook", ""}, {"GET", "/connect/gmail/callback", ""},
+		{"GET", "/connect/gmail", ""}, {"GET", "/connect/facebook", ""}, {"GET", "/connect/facebook/pages", ""}, {"POST", "/api/connect/facebook", "{}"}, {"GET", "/connect/gmail/callback", ""},
 	} {
 		w.refused(t, c.method, c.path, c.body, "", http.StatusNotImplemented)
 	}

@@ -40,7 +40,7 @@ func newPages(s *server) (*pages, error) {
 		"list":  func(v ...string) []string { return v },
 		"lines": strings.TrimSpace,
 	}
-	for _, name := range []string{"signin", "inbox", "ticket", "channels", "channel", "people", "write", "error"} {
+	for _, name := range []string{"signin", "inbox", "ticket", "channels", "channel", "people", "write", "choose", "chosen", "error"} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(web, "web/layout.html", "web/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("read page %s: %w", name, err)

@@ -25,6 +25,7 @@ type server struct {
 	log    *slog.Logger
 	logins *logins
 	pages  *pages
+	grants grants
 
 	patching sync.Mutex // one change of a channel at a time
 

@@ -45,6 +45,14 @@ func (p *Person) Manage(page string, tasks ...string) {
 	p.pages[page] = tasks
 }
 
+// Follow makes the person somebody in a Page's list who may do nothing on it: the
+// list then has no token for it.
+func (p *Person) Follow(page string) {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.pages[page] = []string{}
+}
+
 // Grant grants the app permissions, or all, as the dialog does.
 func (p *Person) Grant(scopes ...string) {
 	p.g.mu.Lock()
@@ -269,7 +277,11 @@ func (g *Graph) asUser(c *call, edge string) (any, *apiError) {
 			}
 		}
 		return paged(c, list, func(a, b *Page) int { return strings.Compare(a.ID, b.ID) }, func(p *Page) object {
-			return object{"id": p.ID, "name": p.Name, "access_token": g.pageToken(u, p.ID, c.tok.long).value, "tasks": u.pages[p.ID], "category": "Shop"}
+			one := object{"id": p.ID, "name": p.Name, "tasks": u.pages[p.ID], "category": "Shop"}
+			if len(u.pages[p.ID]) > 0 {
+				one["access_token"] = g.pageToken(u, p.ID, c.tok.long).value
+			}
+			return one
 		})
 	}
 	return nil, &apiError{code: 2500, message: "Unknown path components"}
