@@ -111,7 +111,7 @@ func (h *byHand) write(batch []handRequest) error {
 			return err
 		}
 		for i, e := range r.rows.events {
-			if _, err := h.c.exec("INSERT INTO events (portal, cursor, ticket, doc) VALUES (1, ?, ?, ?)", h.n*3+int64(i), e.ticket, e.doc); err != nil {
+			if _, err := h.c.exec("INSERT INTO events (place, ticket, doc) VALUES (?, ?, ?)", 1<<placeBits+h.n*3+int64(i), e.ticket, e.doc); err != nil {
 				return err
 			}
 		}

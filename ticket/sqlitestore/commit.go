@@ -84,10 +84,10 @@ func (r *rows) write(t *tx, s *portalState) error {
 		}
 	}
 	for events := range slices.Chunk(r.events, maxRows) {
-		args := make([]any, 0, 4*len(events))
+		args := make([]any, 0, 3*len(events))
 		for _, e := range events {
 			s.event++
-			args = append(args, s.id, s.event, e.ticket, e.doc)
+			args = append(args, s.id<<placeBits|s.event, e.ticket, e.doc)
 		}
 		s.dirty = true
 		if _, err := t.exec(insertEvents[len(events)], args...); err != nil {
@@ -103,13 +103,13 @@ const maxRows = 8
 
 // Statements by their number of rows.
 var (
-	insertEvents = inserts("INSERT INTO events (portal, cursor, ticket, doc) VALUES ", "")
-	insertKeys   = inserts("INSERT INTO keys (portal, key, kind, ref) VALUES ", " ON CONFLICT DO NOTHING")
+	insertEvents = inserts("INSERT INTO events (place, ticket, doc) VALUES ", "(?, ?, ?), ", "")
+	insertKeys   = inserts("INSERT INTO keys (portal, key, kind, ref) VALUES ", "(?, ?, ?, ?), ", " ON CONFLICT DO NOTHING")
 )
 
-func inserts(begin, end string) (queries [maxRows + 1]string) {
+func inserts(begin, row, end string) (queries [maxRows + 1]string) {
 	for n := 1; n <= maxRows; n++ {
-		queries[n] = begin + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", n), ", ") + end
+		queries[n] = begin + strings.TrimSuffix(strings.Repeat(row, n), ", ") + end
 	}
 	return queries
 }

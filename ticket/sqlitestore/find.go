@@ -100,7 +100,7 @@ func (f *finder) page(found []driver.Place, end driver.Place, p ticket.Page, err
 // that match. It is not done if there may be others among the tickets that it
 // would return.
 func (f *finder) byMessages(n, tickets int) (found []driver.Place, done bool, err error) {
-	low, high := f.bounds()
+	low, high := places(f.portal)
 	oldest, read := low, 0
 	ids := map[string]bool{}
 	err = f.c.each(f.ctx, `SELECT s.place, coalesce(m.ticket, '') FROM
@@ -280,14 +280,9 @@ func (f *finder) light(term string) (bool, error) {
 	return n <= f.gathered, err
 }
 
-// bounds returns the first and the last place of the portal's messages.
-func (f *finder) bounds() (low, high int64) {
-	return f.portal << placeBits, f.portal<<placeBits | (1<<placeBits - 1)
-}
-
 // count returns how many messages match, up to most.
 func (f *finder) count(most int) (n int, err error) {
-	low, high := f.bounds()
+	low, high := places(f.portal)
 	_, err = f.c.one("SELECT count(*) FROM (SELECT 1 FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? LIMIT ?)",
 		[]any{f.match, low, high, most}, &n)
 	return n, err
@@ -300,7 +295,7 @@ func (f *finder) sorted(p ticket.Page, err error) ([]*ticket.Ticket, ticket.Next
 		return nil, "", err
 	}
 	q := f.filtered()
-	low, high := f.bounds()
+	low, high := places(f.portal)
 	q.and(`id IN (SELECT m.ticket FROM search JOIN messages m ON m.place = search.rowid
 		WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? AND m.ticket IS NOT NULL)`, f.match, low, high)
 	return page(f.ctx, f.c, q, p, nil, scanTicket)

@@ -256,27 +256,29 @@ func (p *portal) Decisions(ctx context.Context, f ticket.DecisionFilter, limit i
 // Events lists events.
 func (p *portal) Events(ctx context.Context, f ticket.EventFilter, limit int) (out []*ticket.Event, err error) {
 	err = p.view(ctx, "events", func(c *conn, id int64) error {
-		q, order := &query{table: "events"}, "cursor"
-		q.and("portal = ?", id)
+		q, order := &query{table: "events"}, "place"
 		if f.Ticket != "" {
-			// SQLite would rather go through the cursors of all tickets.
+			// SQLite would rather go through the events of all tickets.
 			q.table += " INDEXED BY events_ticket"
 			q.and("ticket = ?", string(f.Ticket))
 		}
+		low, high := places(id)
+		after := low
 		if f.Newest {
-			order = "cursor DESC"
+			order = "place DESC"
 		} else {
-			q.and("cursor > ?", f.After)
+			after = max(low, low+min(f.After, high-low))
 		}
-		text := "SELECT cursor, doc FROM " + q.table + " WHERE " + strings.Join(q.where, " AND ") + " ORDER BY " + order + " LIMIT ?"
+		q.and("place > ? AND place <= ?", after, high)
+		text := "SELECT place, doc FROM " + q.table + " WHERE " + strings.Join(q.where, " AND ") + " ORDER BY " + order + " LIMIT ?"
 		return c.each(ctx, text, append(q.args, max(limit, 0)), func(scan func(...any) error) error {
-			var cursor int64
+			var place int64
 			var doc []byte
-			if err := scan(&cursor, &doc); err != nil {
+			if err := scan(&place, &doc); err != nil {
 				return err
 			}
 			v, err := driver.Decode[ticket.Event](doc)
-			v.Cursor = cursor
+			v.Cursor = place - low
 			out = append(out, v)
 			return err
 		})

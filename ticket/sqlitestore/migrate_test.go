@@ -127,3 +127,61 @@ func TestProcessesShareAFile(t *testing.T) {
 	require.Len(t, numbers, processes*childCommits)
 	require.True(t, numbers[1] && numbers[processes*childCommits])
 }
+
+func TestEventsOfAnOlderSchemaAreKept(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "anteroom.db")
+	old, err := openConn(t.Context(), options{path: path}, false)
+	require.NoError(t, err)
+	require.NoError(t, apply(old, []string{"migrations/0001_init.sql", "migrations/0002_words.sql", "migrations/0003_lists.sql"}))
+	for _, portal := range []string{"main", "other"} {
+		_, err = old.exec("INSERT INTO portals (name, event) VALUES (?, 300)", portal)
+		require.NoError(t, err)
+	}
+	for cursor := range int64(300) {
+		for portal := range int64(2) {
+			var of any // none, or one of three tickets that both portals have
+			if cursor%4 > 0 {
+				of = fmt.Sprint("t", cursor%4)
+			}
+			_, err = old.exec("INSERT INTO events (portal, cursor, ticket, doc) VALUES (?, ?, ?, ?)", portal+1, cursor+1, of,
+				fmt.Sprintf(`{"id":"%d-%d"}`, portal+1, cursor+1))
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, old.close())
+
+	b, err := Open(path)
+	require.NoError(t, err)
+	defer b.Close()
+	for i, name := range []string{"main", "other"} {
+		s := b.Portal(name)
+		for range 2 {
+			require.NoError(t, s.Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "new", Ticket: "t1"}}}))
+		}
+		all, err := s.Events(t.Context(), ticket.EventFilter{}, 1000)
+		require.NoError(t, err)
+		require.Len(t, all, 302)
+		for k, e := range all {
+			require.EqualValues(t, k+1, e.Cursor)
+			if k < 300 {
+				require.Equal(t, fmt.Sprintf("%d-%d", i+1, k+1), e.ID)
+			}
+		}
+		one, err := s.Events(t.Context(), ticket.EventFilter{Ticket: "t1", After: 5}, 1000)
+		require.NoError(t, err)
+		require.Len(t, one, 75-1+2) // cursors 2, 6, 10, ...
+		require.EqualValues(t, 6, one[0].Cursor)
+		last, err := s.Events(t.Context(), ticket.EventFilter{Ticket: "t1", Newest: true}, 3)
+		require.NoError(t, err)
+		require.Equal(t, []int64{302, 301, 298}, []int64{last[0].Cursor, last[1].Cursor, last[2].Cursor})
+		for _, after := range []int64{302, 1 << 41, 1<<63 - 1} {
+			none, err := s.Events(t.Context(), ticket.EventFilter{After: after}, 10)
+			require.NoError(t, err)
+			require.Empty(t, none)
+		}
+		most, err := s.Events(t.Context(), ticket.EventFilter{After: -5}, 1000)
+		require.NoError(t, err)
+		require.Len(t, most, 302)
+	}
+}

@@ -133,19 +133,19 @@ func TestListsAreRangesOfIndexes(t *testing.T) {
 		"events": {func(s ticket.Store) {
 			_, err := s.Events(t.Context(), ticket.EventFilter{After: 5}, 10)
 			require.NoError(t, err)
-		}, []string{"PRIMARY KEY (portal=? AND cursor>?)"}},
+		}, []string{"INTEGER PRIMARY KEY (rowid>? AND rowid<?)"}},
 		"the newest event": {func(s ticket.Store) {
 			_, err := s.Events(t.Context(), ticket.EventFilter{Newest: true}, 1)
 			require.NoError(t, err)
-		}, []string{"PRIMARY KEY (portal=?)"}},
+		}, []string{"INTEGER PRIMARY KEY (rowid>? AND rowid<?)"}},
 		"events of a ticket": {func(s ticket.Store) {
 			_, err := s.Events(t.Context(), ticket.EventFilter{Ticket: "t", After: 5}, 10)
 			require.NoError(t, err)
-		}, []string{"events_ticket (portal=? AND ticket=? AND cursor>?)"}},
+		}, []string{"events_ticket (ticket=? AND rowid>? AND rowid<?)"}},
 		"the newest events of a ticket": {func(s ticket.Store) {
 			_, err := s.Events(t.Context(), ticket.EventFilter{Ticket: "t", Newest: true}, 10)
 			require.NoError(t, err)
-		}, []string{"events_ticket (portal=? AND ticket=?)"}},
+		}, []string{"events_ticket (ticket=? AND rowid>? AND rowid<?)"}},
 	} {
 		plan := plans(t, b, tc.run)
 		for _, want := range tc.want {

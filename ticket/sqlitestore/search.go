@@ -7,8 +7,14 @@ import (
 	"github.com/anteroom/anteroom/ticket"
 )
 
-// placeBits is how many bits of a message's place number it within its portal.
+// placeBits is how many bits of a message's or an event's place number it within
+// its portal.
 const placeBits = 40
+
+// places returns the first and the last place of a portal.
+func places(portal int64) (low, high int64) {
+	return portal << placeBits, portal<<placeBits | (1<<placeBits - 1)
+}
 
 // indexed is a text for the search index.
 type indexed struct {

@@ -140,7 +140,7 @@ func insertKey(name string) func(t *tx) error {
 		if err := t.claimKey(s, &k); err != nil {
 			return err
 		}
-		_, err = t.exec("INSERT INTO events (portal, cursor, doc) VALUES (?, ?, '{}')", s.id, s.event)
+		_, err = t.exec("INSERT INTO events (place, doc) VALUES (?, '{}')", s.id<<placeBits|s.event)
 		return err
 	}
 }
