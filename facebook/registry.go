@@ -2,7 +2,9 @@ package facebook
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -162,11 +164,14 @@ func (a *App) resolve(ctx context.Context, id string) (p *page, known bool, err 
 	if p, known = a.lookup(id); known {
 		return p, known, nil
 	}
-	if err := a.ask(ctx); err != nil {
-		return nil, false, err
+	// What else came along is to be committed after it.
+	asking, cancel := context.WithTimeout(ctx, a.limits().Commit/2)
+	defer cancel()
+	err = a.ask(asking)
+	if p, known = a.lookup(id); known {
+		return p, known, nil // whatever is the matter with another portal
 	}
-	p, known = a.lookup(id)
-	return p, known, nil
+	return nil, false, err
 }
 
 // ask has all portals read their channels anew, unless that was done just now.
@@ -174,21 +179,25 @@ func (a *App) ask(ctx context.Context) error {
 	r := &a.refresh
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("facebook: ask the portals for their Pages: %w", err)
+	}
 	if since := a.now().Sub(r.last); since >= 0 && since < a.limits().Refresh && !r.last.IsZero() {
 		return r.err
 	}
 	a.mu.RLock()
-	list := make([]*attachment, 0, len(a.attached))
-	for at := range a.attached {
-		list = append(list, at)
-	}
+	list := slices.Collect(maps.Keys(a.attached))
 	a.mu.RUnlock()
-	r.last, r.err = a.now(), nil
-	for _, at := range list {
-		if err := at.refresh(ctx); err != nil {
-			r.err = fmt.Errorf("facebook: ask portal %s for its Pages: %w", at.portal, err)
-			return r.err
-		}
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, at := range list {
+		wg.Go(func() {
+			if err := at.refresh(ctx); err != nil {
+				errs[i] = fmt.Errorf("facebook: ask portal %s for its Pages: %w", at.portal, err)
+			}
+		})
 	}
-	return nil
+	wg.Wait()
+	r.last, r.err = a.now(), errors.Join(errs...)
+	return r.err
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"sync"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -22,7 +23,9 @@ import (
 // Answers to events: 200 when every event is durable, is a duplicate or is of a
 // Page that nobody has connected; 403 without or with a wrong signature; 413, 400
 // and 404 for what is too large, no JSON, or about something else than Pages; and
-// 503 when something could not be made durable, so that all comes again.
+// 503 when something could not be made durable, so that all comes again. What of
+// a POST can be made durable is, whatever becomes of the rest: one Page's events
+// do not wait for another's portal.
 func (a *App) Webhook() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
@@ -72,14 +75,17 @@ func (a *App) take(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
+// firstRead is how many bytes are got ready for a body before it has come.
+const firstRead = 64 << 10
+
 func (a *App) readBody(w http.ResponseWriter, r *http.Request) ([]byte, int) {
 	limit := a.limits().Body
 	if r.ContentLength > limit {
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	var buf bytes.Buffer
-	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	if r.ContentLength > 0 { // what it says of its length is not to be believed yet
+		buf.Grow(int(min(r.ContentLength, firstRead)) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -108,24 +114,41 @@ func (a *App) takeBody(ctx context.Context, body []byte) int {
 			p.to.commits.Done()
 		}
 	}()
-	if err != nil {
+	if err = errors.Join(err, a.commitAll(ctx, parcels)); err != nil {
 		a.log().Warn("facebook: events not taken", slog.Any("error", err))
 		return http.StatusServiceUnavailable
 	}
-	for len(parcels) > 0 {
-		group, rest := together(parcels)
-		if err := a.commit(ctx, group); err != nil {
-			a.log().Warn("facebook: events not taken", "pages", len(group), slog.Any("error", err))
-			return http.StatusServiceUnavailable
-		}
-		for _, p := range group {
-			p.to.commits.Done()
-			p.to.seen()
-		}
-		parcels = rest
-	}
 	a.stats.add(func(s *Stats) { s.Events += int64(len(events)); s.UnknownPages += unknown })
 	return http.StatusOK
+}
+
+// commitAll makes parcels durable, those of each sink at once and apart from
+// those of others.
+func (a *App) commitAll(ctx context.Context, parcels []*parcel) error {
+	var groups [][]*parcel
+	for len(parcels) > 0 {
+		group, rest := together(parcels)
+		groups, parcels = append(groups, group), rest
+	}
+	errs := make([]error, len(groups))
+	commit := func(i int) {
+		if errs[i] = a.commit(ctx, groups[i]); errs[i] != nil {
+			return
+		}
+		for _, p := range groups[i] {
+			p.to.seen()
+		}
+	}
+	if len(groups) == 1 {
+		commit(0)
+		return errs[0]
+	}
+	var wg sync.WaitGroup
+	for i := range groups {
+		wg.Go(func() { commit(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // parcel is what goes to one Page.
@@ -138,39 +161,55 @@ type parcel struct {
 var errNotRunning = errors.New("facebook: the Page is connected, but its engine does not run here")
 
 // address finds the Page of each event. The parcels must be ended, also beside
-// an error.
+// an error, which is about the events that are in none.
 func (a *App) address(ctx context.Context, events []*event) (out []*parcel, unknown int64, err error) {
-	byPage := map[string]*parcel{}
-	strange := map[string]bool{}
+	byPage := map[string]*parcel{} // nil: of nobody, or not to be had now
+	var errs []error
 	for _, e := range events {
-		if strange[e.page] {
+		p, told := byPage[e.page]
+		if !told {
+			var known bool
+			p, known, err = a.parcelFor(ctx, e.page)
+			if err != nil {
+				errs = append(errs, err)
+			} else if !known {
+				a.log().Info("facebook: event of a Page that nobody has connected", "page", e.page)
+			}
+			byPage[e.page] = p
+			if p != nil {
+				out = append(out, p)
+			}
+		}
+		if p == nil {
 			unknown++
 			continue
 		}
-		p := byPage[e.page]
-		if p == nil {
-			to, known, err := a.resolve(ctx, e.page)
-			switch {
-			case err != nil:
-				return out, unknown, err
-			case !known:
-				strange[e.page] = true
-				unknown++
-				a.log().Info("facebook: event of a Page that nobody has connected", "page", e.page)
-				continue
-			case to == nil:
-				return out, unknown, errNotRunning
-			}
-			p = &parcel{to: to, sink: to.currentSink()}
-			byPage[e.page] = p
-			out = append(out, p)
-			if p.sink == nil {
-				return out, unknown, errNotRunning
-			}
-		}
 		p.items = append(p.items, p.to.arrival(e))
 	}
-	return out, unknown, nil
+	return out, unknown, errors.Join(errs...)
+}
+
+// parcelFor begins the parcel of a Page. It is nil if there is nobody to take it:
+// known is false, beside no error, if the Page is not connected.
+func (a *App) parcelFor(ctx context.Context, page string) (p *parcel, known bool, err error) {
+	if page == "" { // an entry without an id that can be read
+		return nil, false, nil
+	}
+	to, known, err := a.resolve(ctx, page)
+	switch {
+	case err != nil:
+		return nil, known, err
+	case !known:
+		return nil, false, nil
+	case to == nil:
+		return nil, true, errNotRunning
+	}
+	sink := to.currentSink()
+	if sink == nil {
+		to.commits.Done()
+		return nil, true, errNotRunning
+	}
+	return &parcel{to: to, sink: sink}, true, nil
 }
 
 // together returns the parcels of the first one's sink, which are committed in
@@ -244,6 +283,39 @@ type entry struct {
 	ChangedFields json.RawMessage   `json:"changed_fields"`
 }
 
+// looseEnvelope reads a body of which a part is not in its usual form. That part
+// becomes an event of its own, which nobody understands, and keeps nothing else
+// from being taken. It reports false for what is no envelope at all.
+func looseEnvelope(body []byte) (envelope, bool) {
+	var in struct {
+		Object string            `json:"object"`
+		Entry  []json.RawMessage `json:"entry"`
+	}
+	if json.Unmarshal(body, &in) != nil {
+		return envelope{}, false
+	}
+	env := envelope{Object: in.Object, Entry: make([]entry, len(in.Entry))}
+	for i, b := range in.Entry {
+		e := &env.Entry[i]
+		if json.Unmarshal(b, e) == nil {
+			continue
+		}
+		var parts map[string]json.RawMessage
+		*e = entry{}
+		if json.Unmarshal(b, &parts) != nil || e.ID.UnmarshalJSON(parts["id"]) != nil {
+			*e = entry{Changes: []json.RawMessage{b}} // of nobody
+			continue
+		}
+		e.Time, e.ChangedFields = parts["time"], parts[inFields]
+		for source, list := range map[string]*[]json.RawMessage{inMessaging: &e.Messaging, inStandby: &e.Standby, inChanges: &e.Changes} {
+			if part := parts[source]; len(part) > 0 && json.Unmarshal(part, list) != nil {
+				*list = []json.RawMessage{part}
+			}
+		}
+	}
+	return env, true
+}
+
 // split reads a body into its events.
 func (a *App) split(body []byte) ([]*event, int) {
 	if deeper(body, a.limits().Depth) {
@@ -251,7 +323,10 @@ func (a *App) split(body []byte) ([]*event, int) {
 	}
 	var env envelope
 	if err := json.Unmarshal(body, &env); err != nil {
-		return nil, http.StatusBadRequest
+		var ok bool
+		if env, ok = looseEnvelope(body); !ok {
+			return nil, http.StatusBadRequest
+		}
 	}
 	if env.Object != "page" {
 		return nil, http.StatusNotFound
