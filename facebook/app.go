@@ -2,6 +2,7 @@ package facebook
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -33,8 +34,9 @@ type App struct {
 	Dialog string
 	// Version of the API, in every path. Default [DefaultVersion].
 	Version string
-	// HTTP is the client for the API and for media. Default: one of its own,
-	// with a time limit of a minute, that follows no redirects.
+	// HTTP is the client for the API and for media, but for its CheckRedirect: no
+	// redirect of the API is followed, and one of media only to MediaHosts.
+	// Default: one of its own.
 	HTTP *http.Client
 	// MediaHosts are the hosts that attachments are fetched from, with all
 	// below them, by https. One with a scheme, such as http://127.0.0.1:8080,
@@ -133,11 +135,15 @@ func (l Limits) withDefaults() Limits {
 func (a *App) prepare() {
 	a.once.Do(func() {
 		a.bounds = a.Limits.withDefaults()
-		a.client = a.HTTP
-		if a.client == nil {
-			a.client = &http.Client{Timeout: time.Minute, Transport: http.DefaultTransport.(*http.Transport).Clone(), //nolint:forcetypeassert // the standard library's own
-				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		client := http.Client{} // each call has its own time limit
+		if a.HTTP != nil {
+			client = *a.HTTP
+		} else {
+			client.Transport = http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's own
 		}
+		// A redirect is followed by us, to where files may be fetched from, or not at all.
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		a.client = &client
 		a.cache.open(a.bounds.Cache, a.bounds.Pictures)
 		a.profiling = make(chan struct{}, maxProfiling)
 	})
@@ -165,6 +171,12 @@ func (a *App) secret() string {
 	}
 	return a.Secrets[0]
 }
+
+// String names the app, without its secrets.
+func (a *App) String() string { return "facebook.App(" + a.ID + ")" }
+
+// Format writes String whatever the verb.
+func (a *App) Format(f fmt.State, _ rune) { fmt.Fprint(f, a.String()) }
 
 // Kind returns [Kind].
 func (*App) Kind() channel.Kind { return Kind }

@@ -2,6 +2,7 @@ package facebook
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/anteroom/anteroom/channel"
@@ -58,6 +59,12 @@ func (p Page) Account() (channel.Account, error) {
 	}
 	return acct, nil
 }
+
+// String names the Page, without the token.
+func (p Page) String() string { return string(Kind) + " " + p.ID }
+
+// Format writes String whatever the verb.
+func (p Page) Format(f fmt.State, _ rune) { fmt.Fprint(f, p.String()) }
 
 func plausibleID(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "0123456789") == ""

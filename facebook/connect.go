@@ -309,5 +309,5 @@ func (p GrantedPage) MarshalJSON() ([]byte, error) {
 // String names the Page, without the token.
 func (p GrantedPage) String() string { return p.Name + " (" + p.ID + ")" }
 
-// GoString is String.
-func (p GrantedPage) GoString() string { return p.String() }
+// Format writes String whatever the verb.
+func (p GrantedPage) Format(f fmt.State, _ rune) { fmt.Fprint(f, p.String()) }

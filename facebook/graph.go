@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -74,7 +75,7 @@ func (a *App) do(ctx context.Context, c call) error {
 	if int64(len(body)) > a.limits().Response {
 		return fmt.Errorf("facebook: the answer to %s has more than %d bytes", c.name(), a.limits().Response)
 	}
-	if ge := readError(resp.StatusCode, body); ge != nil {
+	if ge := readError(resp.StatusCode, body, a.secretsOf(c)); ge != nil {
 		a.usage.throttled(a.now(), c, ge)
 		return ge
 	}
@@ -213,9 +214,19 @@ func quoteName(s string) string {
 // maxErrorText bounds what is kept of Facebook's words.
 const maxErrorText = 300
 
-// readError reads the error of an answer, be it inside a 200. It is nil if there
-// is none.
-func readError(status int, body []byte) *Error {
+// secretsOf are the secrets of a call, which Facebook's words may repeat: it names
+// the token that it calls malformed.
+func (a *App) secretsOf(c call) []string {
+	out := append([]string{c.token}, a.Secrets...)
+	for _, name := range []string{"input_token", "fb_exchange_token", "code", "verify_token"} {
+		out = append(out, c.params.Get(name))
+	}
+	return slices.DeleteFunc(out, func(s string) bool { return s == "" })
+}
+
+// readError reads the error of an answer, be it inside a 200, and leaves secrets
+// out. It is nil if there is none.
+func readError(status int, body []byte, secrets []string) *Error {
 	var in struct {
 		Error *struct {
 			Message   string   `json:"message"`
@@ -233,7 +244,11 @@ func readError(status int, body []byte) *Error {
 		return &Error{Status: status}
 	}
 	e := &Error{Status: status, Code: number(in.Error.Code), Subcode: number(in.Error.Subcode), Transient: bool(in.Error.Transient), TraceID: short(in.Error.TraceID)}
-	msg := []rune(oneLine(plain(in.Error.Message)))
+	words := in.Error.Message
+	for _, secret := range secrets {
+		words = strings.ReplaceAll(words, secret, "…")
+	}
+	msg := []rune(oneLine(plain(words)))
 	e.Message = string(msg[:min(len(msg), maxErrorText)])
 	return e
 }

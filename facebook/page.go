@@ -87,6 +87,12 @@ func (a *App) Open(_ context.Context, acct channel.Account, env channel.Env) (ch
 	return p, nil
 }
 
+// String names the Page. What it is made of holds the secrets of the app.
+func (p *page) String() string { return string(Kind) + " " + p.id }
+
+// Format writes String whatever the verb.
+func (p *page) Format(f fmt.State, _ rune) { fmt.Fprint(f, p.String()) }
+
 // verbs are what Do accepts. Reactions are named as the platform names them.
 func (*page) verbs() []channel.Verb {
 	out := []channel.Verb{channel.VerbLike, channel.VerbUnlike, channel.VerbHide, channel.VerbUnhide, channel.VerbTyping, channel.VerbSeen, channel.VerbWithdraw}

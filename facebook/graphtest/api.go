@@ -2,6 +2,7 @@ package graphtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -25,8 +26,10 @@ type Fault struct {
 	// Path and Method say which calls it is for: those whose path ends with
 	// Path. Empty means any.
 	Path, Method string
-	// Code and Subcode are a Graph error (ref 11.2).
+	// Code and Subcode are a Graph error (ref 11.2), and Message its words;
+	// empty is some.
 	Code, Subcode int
+	Message       string
 	Transient     bool
 	// Status is the HTTP status; 0 is the usual one. With no Code the body is
 	// HTML, as of a broken front end (ref 11.2).
@@ -209,7 +212,7 @@ func (g *Graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (g *Graph) fail(w http.ResponseWriter, f *Fault) {
 	if f.Code != 0 {
-		g.answerError(w, &apiError{code: f.Code, subcode: f.Subcode, status: f.Status, transient: f.Transient, message: "An error by script"})
+		g.answerError(w, &apiError{code: f.Code, subcode: f.Subcode, status: f.Status, transient: f.Transient, message: cmp.Or(f.Message, "An error by script")})
 		return
 	}
 	w.Header().Set("Content-Type", "text/html")
