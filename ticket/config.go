@@ -110,9 +110,12 @@ type Timing struct {
 	GiveUp      time.Duration // a message that was tried for so long fails, time when its channel was off left out; default 4 days
 	SendTimeout time.Duration // of one try; default 15 minutes
 	Drain       time.Duration // that sends under way get when Run ends; default 20 seconds
-	Workers     int           // at once, for each channel and for decisions; default 4
-	Sweep       time.Duration // between looks for orphans in Blobs, by one node; default 6 hours, below 0: never
-	OrphanAge   time.Duration // that a body in Blobs to which nothing refers is kept; default 24 hours
+	// Workers is how many work at once: for each channel's sends, for what it
+	// interprets, and for decisions; default 4. Of those that interpret, up to 64
+	// that take longer than 2 seconds do not count.
+	Workers   int
+	Sweep     time.Duration // between looks for orphans in Blobs, by one node; default 6 hours, below 0: never
+	OrphanAge time.Duration // that a body in Blobs to which nothing refers is kept; default 24 hours
 }
 
 // Observer is told what happens. Nil fields are skipped. The functions are

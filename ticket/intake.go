@@ -238,7 +238,7 @@ func (u *unit) waitForInterpretation(a *arrival) result {
 	r := u.record(a, result{disposition: DisposedWaiting}, func(i *Item) {
 		i.Raw, i.Held = u.keepRaw(a), u.hold(a)
 	})
-	u.addWork(&Work{Kind: WorkInterpret, Lane: string(a.item.Channel), Channel: a.item.Channel, Item: a.record})
+	u.addWork(&Work{Kind: WorkInterpret, Lane: interpretLane(a.item.Channel), Channel: a.item.Channel, Item: a.record})
 	return r
 }
 

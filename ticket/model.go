@@ -480,7 +480,7 @@ const (
 type Work struct {
 	ID           WorkID          `json:"id"`
 	Kind         WorkKind        `json:"kind"`
-	Lane         string          `json:"lane"` // a channel's id for what needs the network; else empty
+	Lane         string          `json:"lane"` // a channel's id, or interpret: and it, for what needs the network; else empty
 	Channel      channel.ID      `json:"channel,omitempty"`
 	Ticket       TicketID        `json:"ticket,omitempty"`
 	Conversation ConversationID  `json:"conversation,omitempty"`

@@ -81,7 +81,7 @@ func (d *Desk) replay(ctx context.Context, by Actor, rec *Item) (*Item, error) {
 		}
 		i.Disposition, i.Cause, i.Detail, i.Imported = DisposedWaiting, "", "", true
 		u.editItem(i)
-		u.addWork(&Work{Kind: WorkInterpret, Lane: string(i.Channel), Channel: i.Channel, Item: i.ID})
+		u.addWork(&Work{Kind: WorkInterpret, Lane: interpretLane(i.Channel), Channel: i.Channel, Item: i.ID})
 		u.event(Event{Type: EventItemReleased, Channel: i.Channel, Data: map[string]string{"item": string(i.ID), "became": string(DisposedWaiting)}})
 		out = i
 		return nil

@@ -125,6 +125,9 @@ func (d *Desk) startOrStop(o *opened) {
 		var ctx context.Context
 		ctx, o.sending = context.WithCancel(d.run.ctx)
 		d.run.wg.Go(func() { d.workLane(ctx, string(id)) })
+		if interprets {
+			d.run.wg.Go(func() { d.workLane(ctx, interpretLane(id)) })
+		}
 	}
 }
 

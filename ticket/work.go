@@ -14,9 +14,24 @@ import (
 )
 
 // laneSystem is the lane of what leaves by Config.System. The empty lane is for
-// decisions, which need no network; every other lane is a channel's id, so that
-// a channel that hangs holds up nobody else.
+// decisions, which need no network; every other lane is a channel's id, or that
+// of what it interprets, so that a channel that hangs holds up nobody else, nor
+// what it sends what comes in.
 const laneSystem = "system"
+
+const laneInterpret = "interpret:"
+
+// interpretLane is the lane of what a channel interprets.
+func interpretLane(id channel.ID) string { return laneInterpret + string(id) }
+
+const (
+	// slowAfter is how long an item may be interpreted before its worker does
+	// not count any more: the next does not wait for what may be hung.
+	slowAfter = 2 * time.Second
+	// maxSlow is how many of those there may be in a lane. From then on they
+	// are waited for.
+	maxSlow = 64
+)
 
 // workLane claims and does the work of one lane until ctx ends, then waits for
 // what is under way.
@@ -36,6 +51,7 @@ func (d *Desk) workLane(ctx context.Context, lane string) {
 	var busy sync.WaitGroup
 	defer busy.Wait()
 	slots := make(chan struct{}, d.cfg.Timing.Workers)
+	slow := make(chan struct{}, maxSlow)
 	for ctx.Err() == nil {
 		now := d.now()
 		free := cap(slots) - len(slots)
@@ -51,13 +67,17 @@ func (d *Desk) workLane(ctx context.Context, lane string) {
 		for _, batch := range batches(claimed) {
 			slots <- struct{}{}
 			busy.Go(func() {
-				defer func() {
+				free := sync.OnceFunc(func() {
 					<-slots
 					select {
 					case wake <- struct{}{}:
 					default:
 					}
-				}()
+				})
+				defer free()
+				if batch[0].Kind == WorkInterpret {
+					defer whileSlow(slow, free)()
+				}
 				d.do(work, batch)
 			})
 		}
@@ -75,6 +95,35 @@ func (d *Desk) workLane(ctx context.Context, lane string) {
 		case <-timer.C:
 		}
 		timer.Stop()
+	}
+}
+
+// whileSlow calls free if what now begins takes long, unless slow is full. done
+// must be called when it has ended.
+func whileSlow(slow chan struct{}, free func()) (done func()) {
+	var mu sync.Mutex
+	ended, counted := false, false
+	timer := time.AfterFunc(slowAfter, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			return
+		}
+		select {
+		case slow <- struct{}{}:
+			counted = true
+			free()
+		default:
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		ended = true
+		if counted {
+			<-slow
+		}
 	}
 }
 
@@ -245,7 +294,7 @@ func (d *Desk) interpret(ctx context.Context, w *Work) error {
 		it.Quarantined, it.Detail = channel.CausePoison, "could not be interpreted: "+w.LastError
 		return d.take(ctx, []*arrival{d.revive(it, rec, false)}, d.now(), done)
 	}
-	meant, err := in.Interpret(ctx, it)
+	meant, err := d.interpretHeld(ctx, w, in, it)
 	if err != nil {
 		return fmt.Errorf("ticket: interpret: %w", err)
 	}
@@ -267,4 +316,18 @@ func (d *Desk) interpret(ctx context.Context, w *Work) error {
 		arrivals = append(arrivals, a)
 	}
 	return d.take(ctx, arrivals, d.now(), done)
+}
+
+// interpretHeld has a channel interpret an item while the lease of the work is
+// kept, since files may take long to be fetched. w is then as it was kept last.
+func (d *Desk) interpretHeld(ctx context.Context, w *Work, in channel.Interpreter, it *channel.Item) ([]*channel.Item, error) {
+	a := d.newAttempt(w)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := a.keepLease(ctx, cancel)
+	defer func() {
+		stop()
+		*w = a.work
+	}()
+	return in.Interpret(ctx, it)
 }

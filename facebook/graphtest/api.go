@@ -41,6 +41,9 @@ type Fault struct {
 	Down bool
 	// Header is added to the answer, such as a usage header (ref 11.3).
 	Header http.Header
+	// Delay is how long the answer takes; the caller may give up meanwhile,
+	// when the call has had its effect already.
+	Delay time.Duration
 	// Before runs before the answer, such as to deliver an echo first.
 	Before func()
 	// Times is how many calls it is for; 0 means one, negative all.
@@ -83,6 +86,19 @@ func (g *Graph) Calls(suffix string) []Call {
 		}
 	}
 	return out
+}
+
+// wait delays an answer.
+func (f *Fault) wait(ctx context.Context) {
+	if f.Delay <= 0 {
+		return
+	}
+	timer := time.NewTimer(f.Delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 func (g *Graph) fault(method, path string) *Fault {
@@ -131,6 +147,9 @@ func (tr *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if w == nil {
 		return nil, errLost
 	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
 	if w.Code == statusDown {
 		return nil, &downError{}
 	}
@@ -176,6 +195,7 @@ func (g *Graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if !f.Done && (f.Code != 0 || f.Status != 0) {
+		f.wait(r.Context())
 		g.fail(w, f)
 		return
 	}
@@ -194,6 +214,7 @@ func (g *Graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out, bad := g.handle(r.Method, path, q, tok, proof, timed, w)
 	g.notify()
 	g.mu.Unlock()
+	f.wait(r.Context())
 	if f.Before != nil {
 		f.Before()
 	}
@@ -336,6 +357,9 @@ func (g *Graph) serveMedia(w http.ResponseWriter, r *http.Request) {
 	m, ok := g.media[r.URL.Path]
 	now := g.now()
 	g.mu.Unlock()
+	if f != nil {
+		f.wait(r.Context())
+	}
 	switch {
 	case r.Header.Get("Authorization") != "":
 		http.Error(w, "no token is wanted here", http.StatusBadRequest) // ref 3.3, O
