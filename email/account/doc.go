@@ -75,6 +75,6 @@
 //
 // # Testing
 //
-// Package emailtest has servers that fail on demand, and starts a Postfix and
-// a Dovecot.
+// Package emailtest has servers that fail on demand, and starts a Postfix,
+// a Dovecot and a Cyrus.
 package account

@@ -155,6 +155,17 @@ func TestReceivingByIMAPFromDovecot(t *testing.T) {
 	})
 }
 
+func TestReceivingByIMAPFromCyrus(t *testing.T) {
+	t.Parallel()
+	receivesByIMAP(t, func(t *testing.T) *inbox {
+		return newInboxAt(t, startCyrus(t), account.TLS)
+	})
+}
+
+func startCyrus(t testing.TB) *emailtest.Cyrus {
+	return emailtest.StartCyrus(t, emailtest.CyrusOptions{User: address})
+}
+
 func startDovecot(t testing.TB) *emailtest.Dovecot {
 	return emailtest.StartDovecot(t, emailtest.DovecotOptions{User: address, Password: password})
 }

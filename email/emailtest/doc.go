@@ -1,5 +1,5 @@
 // Package emailtest has mail servers for tests: an SMTP and an IMAP server in
-// memory that fail on demand, and starters for a real Postfix and Dovecot. A host tests its own use of
+// memory that fail on demand, and starters for a real Postfix, Dovecot and Cyrus. A host tests its own use of
 // mail accounts with them, offline and without another library.
 //
 //	srv := emailtest.NewSMTP(t, emailtest.WithTLS(), emailtest.WithUser("help@example.com", "secret"))
