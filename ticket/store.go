@@ -201,7 +201,7 @@ type Hold struct {
 // Revision+1. A claimed key must not exist (else *TakenError; several claims of
 // one key in the same Changes conflict too). A Count must stay within its Max
 // (else ErrLimit). Done work must have the given revision (else ErrConflict).
-// Bodies, Events and Decisions are only added.
+// Bodies, Events and Decisions are only added. What is dropped need not exist.
 type Changes struct {
 	At time.Time // when it was decided; events carry their own
 
@@ -228,6 +228,8 @@ type Changes struct {
 	DropBodies []BodyID
 	Events     []*Event
 	Decisions  []*Decision
+	// DropDecisions are the ids of decisions to remove, before Decisions.
+	DropDecisions []string
 }
 
 // Want says what to read. See [Store].Snapshot.

@@ -135,6 +135,11 @@ func (t *tx) entities(c *ticket.Changes) error {
 		}
 		t.count(ledgerKey{v.Channel, v.Day, v.Disposition, v.Cause}, 1)
 	}
+	for _, id := range c.DropDecisions {
+		if old := t.decisions.put(id, nil); old != nil {
+			t.onUndo(func() { t.decisions.put(id, old) })
+		}
+	}
 	for _, v := range c.Decisions {
 		if t.decisions.rows[v.ID] != nil {
 			return conflict("decision", v.ID)

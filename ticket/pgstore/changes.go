@@ -239,13 +239,20 @@ func (p *prepared) others(c *ticket.Changes) error {
 		p.add(insertBodies, inserted[b.ID], []string{clean(string(b.ID))}, nil, append([]byte{}, b.Data...))
 		inserted[b.ID]++
 	}
+	for _, id := range c.DropDecisions {
+		p.touch("decision", clean(id))
+		p.add(dropDecisions, 0, []string{clean(id)}, nil)
+	}
+	decided := map[string]int{}
 	for _, v := range c.Decisions {
 		doc, err := driver.DecisionDoc(v)
 		if err != nil {
 			return fmt.Errorf("decision %s: %w", v.ID, err)
 		}
-		p.add(insertDecisions, p.touch("decision", clean(v.ID)),
+		p.touch("decision", clean(v.ID))
+		p.add(insertDecisions, decided[v.ID],
 			[]string{clean(v.ID), doc, clean(string(v.Ticket)), clean(string(v.Conversation)), clean(string(v.Message))}, nil)
+		decided[v.ID]++
 	}
 	for _, v := range c.Events {
 		doc, err := driver.EventDoc(v)

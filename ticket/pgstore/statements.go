@@ -42,6 +42,7 @@ const (
 	updateRecords
 	dropBodies
 	insertBodies
+	dropDecisions
 	insertDecisions
 	// The lock of the portal's row is taken here.
 	insertTickets
@@ -203,6 +204,7 @@ func newStatements(schema string) *statements {
 	c[dropBodies] = statement{texts: 1, sql: `DELETE FROM anteroom.bodies WHERE portal = $1 AND id = ANY($2::text[])`}
 	c[insertBodies] = statement{texts: 1, bytes: 1, sql: `WITH ` + given([]string{"id"}, nil, []string{"data"}) + `,
 		d AS (INSERT INTO anteroom.bodies (portal, id, data) SELECT $1::bigint, id, data FROM n ON CONFLICT DO NOTHING RETURNING id)` + refuse("body", "id")}
+	c[dropDecisions] = statement{texts: 1, sql: `DELETE FROM anteroom.decisions WHERE portal = $1 AND id = ANY($2::text[])`}
 	c[insertDecisions] = statement{texts: 5, sql: `WITH ` + given([]string{"id", "doc", "ticket", "conversation", "message"}, nil, nil) + `,
 		d AS (INSERT INTO anteroom.decisions (portal, id, doc, ticket, conversation, message)
 		SELECT $1::bigint, id, doc, nullif(ticket, ''), nullif(conversation, ''), nullif(message, '') FROM n ON CONFLICT DO NOTHING RETURNING id)` + refuse("decision", "id")}

@@ -195,6 +195,9 @@ func (r *rows) others(c *ticket.Changes) error {
 		r.plain("body", string(b.ID), "INSERT INTO bodies (portal, id, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 			string(b.ID), append([]byte{}, b.Data...))
 	}
+	for _, id := range c.DropDecisions {
+		r.plain("", "", "DELETE FROM decisions WHERE portal = ? AND id = ?", id)
+	}
 	for _, v := range c.Decisions {
 		doc, err := driver.DecisionDoc(v)
 		if err != nil {

@@ -9,7 +9,10 @@ import (
 	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
-const selectWork = "SELECT id, rev, owner, attempts, lease, doc FROM works WHERE portal = ? AND id = ?"
+const (
+	workColumns = "id, rev, owner, attempts, lease, doc"
+	selectWork  = "SELECT " + workColumns + " FROM works WHERE portal = ? AND id = ?"
+)
 
 // scanWork reads a row of selectWork.
 func scanWork(scan func(...any) error) (*ticket.Work, error) {

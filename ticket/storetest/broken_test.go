@@ -71,6 +71,23 @@ type store struct {
 	lease    func(ctx context.Context, name, owner string, now, until time.Time) (bool, error)
 	events   func(ctx context.Context, f ticket.EventFilter, limit int) ([]*ticket.Event, error)
 	tickets  func(ctx context.Context, f ticket.TicketFilter, p ticket.Page) ([]*ticket.Ticket, ticket.Next, error)
+	dump     func(ctx context.Context, t ticket.Table, p ticket.Page) (*ticket.Changes, ticket.Next, error)
+}
+
+func (s *store) Dump(ctx context.Context, t ticket.Table, p ticket.Page) (*ticket.Changes, ticket.Next, error) {
+	if s.dump != nil {
+		return s.dump(ctx, t, p)
+	}
+	return s.below().Dump(ctx, t, p)
+}
+
+// below is the sound store's ability.
+func (s *store) below() ticket.Dumper {
+	d, ok := s.Store.(ticket.Dumper)
+	if !ok {
+		panic("the store below has no Dump")
+	}
+	return d
 }
 
 func (s *store) Commit(ctx context.Context, c *ticket.Changes) error {
@@ -196,6 +213,13 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 		"named leases are for all":     {changed(openLeases), "a named lease has one owner"},
 		"Follow follows nothing":       {changed(noFollow), "Follow reads from a key"},
 		"bodies are never dropped":     {before(func(c *ticket.Changes) { c.DropBodies = nil }), "bodies are added and dropped"},
+		"decisions are never dropped":  {before(func(c *ticket.Changes) { c.DropDecisions = nil }), "a decision that is dropped"},
+		"dumps leave out the deleted":  {changed(dumpWithoutDeleted), "a dump has everything"},
+		"dumps leave out expiry":       {changed(dumpWithoutExpiry), "a dump has everything"},
+		"dumps end at a page":          {changed(dumpOfOnePage), "a dump has everything"},
+		"dumps are by id":              {changed(dumpByID), "a dump has the tickets by number"},
+		"dumps are of any portal":      {leakingPortals, "a dump is of one portal"},
+		"dumps begin anew":             {changed(lenientDump), "a dump refuses"},
 		"U+0000 is lost":               {inSnapshot(func(s *ticket.Snapshot) { eachText(s, "\x00", "") }), "every field is kept"},
 		"astral text is lost":          {inSnapshot(func(s *ticket.Snapshot) { eachText(s, "\U0001F600", "?") }), "every field is kept"},
 		"a field is forgotten":         {before(forgetful), "every field is kept"},

@@ -314,6 +314,50 @@ func unredacted(c *ticket.Changes) {
 	}
 }
 
+// dumping returns a change of what a dump gives.
+func dumping(f func(c *ticket.Changes, next *ticket.Next)) func(s *store) {
+	return func(s *store) {
+		s.dump = func(ctx context.Context, t ticket.Table, p ticket.Page) (*ticket.Changes, ticket.Next, error) {
+			c, next, err := s.below().Dump(ctx, t, p)
+			if err == nil {
+				f(c, &next)
+			}
+			return c, next, err
+		}
+	}
+}
+
+func dumpWithoutDeleted(s *store) {
+	dumping(func(c *ticket.Changes, _ *ticket.Next) {
+		c.Tickets = slices.DeleteFunc(c.Tickets, func(t *ticket.Ticket) bool { return !t.DeletedAt.IsZero() })
+	})(s)
+}
+
+func dumpWithoutExpiry(s *store) {
+	dumping(func(c *ticket.Changes, _ *ticket.Next) { c.Counts = eternal(c.Counts) })(s)
+}
+
+func dumpOfOnePage(s *store) {
+	dumping(func(_ *ticket.Changes, next *ticket.Next) { *next = "" })(s)
+}
+
+func dumpByID(s *store) {
+	dumping(func(c *ticket.Changes, _ *ticket.Next) {
+		slices.SortFunc(c.Tickets, func(a, b *ticket.Ticket) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	})(s)
+}
+
+func lenientDump(s *store) {
+	s.dump = func(ctx context.Context, t ticket.Table, p ticket.Page) (*ticket.Changes, ticket.Next, error) {
+		c, next, err := s.below().Dump(ctx, t, p)
+		if errors.Is(err, ticket.ErrBadCursor) {
+			p.After = ""
+			return s.below().Dump(ctx, t, p)
+		}
+		return c, next, err
+	}
+}
+
 func silentCommits(s *store) {
 	s.commit = func(ctx context.Context, c *ticket.Changes) error {
 		copied := *c

@@ -107,6 +107,24 @@ func ledgerAddsUp(k *kit) {
 
 func decisionChecks() []check {
 	return []check{
+		{"a decision that is dropped is gone", func(k *kit) {
+			t := ticket.TicketID(k.id())
+			a, b := k.newDecision(), k.newDecision()
+			a.Ticket, b.Ticket = t, t
+			k.commit(&ticket.Changes{Decisions: []*ticket.Decision{a, b}})
+			k.refuse(&ticket.Changes{DropDecisions: []string{a.ID}, Done: []ticket.Done{{ID: ticket.WorkID(k.id()), Revision: 1}}}, ticket.ErrConflict, "dropped")
+			left := func() []*ticket.Decision {
+				got, err := k.s.Decisions(k.ctx, ticket.DecisionFilter{Ticket: t}, 10)
+				k.ok(err, "Decisions")
+				return got
+			}
+			k.same("decisions after a conflict", left(), []*ticket.Decision{a, b})
+			k.in("other").commit(&ticket.Changes{DropDecisions: []string{b.ID}})
+			k.commit(&ticket.Changes{DropDecisions: []string{a.ID, k.id()}})
+			k.same("decisions after one was dropped", left(), []*ticket.Decision{b})
+			k.commit(&ticket.Changes{DropDecisions: []string{b.ID}, Decisions: []*ticket.Decision{b}})
+			k.same("a decision that was replaced", left(), []*ticket.Decision{b})
+		}},
 		{"decisions are found by ticket, by conversation and by message, oldest first", func(k *kit) {
 			t, c, m := ticket.TicketID(k.id()), ticket.ConversationID(k.id()), ticket.MessageID(k.id())
 			d := make([]*ticket.Decision, 6)

@@ -91,7 +91,7 @@ func checks() []check {
 		keyChecks(), revisionChecks(), atomicChecks(), counterChecks(), claimChecks(), workChecks(), leaseChecks(),
 		eventChecks(), recordChecks(), snapshotChecks(), valueChecks(), copyChecks(), ticketListChecks(),
 		conversationListChecks(), messageListChecks(), itemChecks(), decisionChecks(), waitingChecks(),
-		searchChecks(), pageChecks(), portalChecks(), contextChecks(), randomChecks(),
+		searchChecks(), pageChecks(), portalChecks(), contextChecks(), randomChecks(), dumpChecks(),
 	} {
 		all = append(all, part...)
 	}
