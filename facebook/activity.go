@@ -114,8 +114,8 @@ func (p *page) whole(ctx context.Context, in *parsed, id string) (*whole, error)
 		return w, nil // what was told is taken in
 	}
 	if err != nil {
-		if final(err) && w.from.ID != "" {
-			return w, nil // it may not be read; what was told must do
+		if ge, ok := errors.AsType[*Error](err); ok && ge.Class() == ClassFinal && w.from.ID != "" {
+			return w, nil // it can never be read; what was told must do
 		}
 		return nil, err
 	}
@@ -301,7 +301,7 @@ func (p *page) comment(ctx context.Context, it *channel.Item, w *whole) error {
 		msg.Context = p.context(*at.post.From, at.post.Message, at.post.Permalink)
 	}
 	if by == ByCustomer {
-		msg.From, msg.To = p.person(ctx, w.from, at.top), []channel.Party{p.party()}
+		msg.From, msg.To = p.person(ctx, w.from, w.id), []channel.Party{p.party()}
 		msg.Conversation = p.conversation(at, w, msg.From.Address)
 	} else {
 		to := p.answered(ctx, at)
@@ -363,8 +363,12 @@ func (p *page) conversation(at *place, w *whole, who string) string {
 // to, or else the head of the thread, or the post.
 func (p *page) answered(ctx context.Context, at *place) channel.Party {
 	for _, n := range []*node{at.parent, at.topOf, at.post} {
-		if n != nil && n.From != nil && string(n.From.ID) != p.id && n.From.ID != "" {
+		switch {
+		case n == nil, n.From != nil && string(n.From.ID) == p.id:
+		case n.From != nil && n.From.ID != "":
 			return p.person(ctx, *n.From, string(n.ID))
+		case n != at.post: // by somebody who cannot be told, and by nobody further up
+			return p.person(ctx, author{}, string(n.ID))
 		}
 	}
 	return p.party()

@@ -86,7 +86,7 @@ type Limits struct {
 	Media       int64         // bytes of one attachment; default 25 MiB
 	MediaCount  int           // attachments fetched of one message; default 30
 	MediaMemory int64         // bytes of an attachment held in memory, the rest in a file; default 1 MiB
-	MediaWait   time.Duration // how long a failing fetch is tried, from when the message was written; default 1 hour
+	MediaWait   time.Duration // how long the files of a message are tried, from the first failure on; default 1 hour
 	Picture     int64         // bytes of somebody's picture; default 512 KiB
 	Pictures    int64         // bytes of the pictures held in memory; default 16 MiB
 	Response    int64         // bytes of an answer of the API; default 8 MiB

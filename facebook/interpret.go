@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -306,9 +307,21 @@ func (p *page) addFile(ctx context.Context, it *channel.Item, msg *channel.Messa
 	case err == nil:
 		msg.Attachments = append(msg.Attachments, at)
 		return nil
-	case errors.Is(err, errNoMedia), p.app.now().Sub(it.At) > p.app.limits().MediaWait:
+	case errors.Is(err, errNoMedia), ctx.Err() == nil && p.failsFor(it) >= p.app.limits().MediaWait:
 		msg.Defects = append(msg.Defects, "an attachment ("+kind+") could not be fetched: "+strings.TrimSuffix(err.Error(), ": "+errNoMedia.Error()))
 		return nil
 	}
 	return err
+}
+
+// failsFor is how long ago fetching the files of an item failed first. When the
+// message was written says nothing of it: events come late, too.
+func (p *page) failsFor(it *channel.Item) time.Duration {
+	key, now := p.id+"/"+string(it.Keys[0]), p.app.now()
+	if v, ok := p.app.cache.failing.get(now, key); ok {
+		since, _ := v.(time.Time)
+		return now.Sub(since)
+	}
+	p.app.cache.failing.put(key, now, now.Add(2*p.app.limits().MediaWait))
+	return 0
 }

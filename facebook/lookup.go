@@ -14,10 +14,12 @@ type caches struct {
 	nodes, people *cache
 	sent          *cache // what this node knows of its own sends: token and part to id
 	profiles      *cache // bounded by bytes
+	failing       *cache // items whose files cannot be fetched: since when
 }
 
 func (c *caches) open(size int, pictures int64) {
 	c.nodes, c.people, c.sent, c.profiles = newCache(size), newCache(size), newCache(size), newCache(int(pictures))
+	c.failing = newCache(size)
 }
 
 // cache is a bounded map with times. When it is full, the older half goes.

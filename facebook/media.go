@@ -108,7 +108,7 @@ func (a *App) spool(r io.Reader, limit int64) (channel.Body, error) {
 	case err != nil:
 		return nil, errors.Join(failed, f.Close())
 	case n > limit:
-		return nil, fmt.Errorf("it has more than %d bytes: %w", limit, errNoMedia)
+		return nil, errors.Join(fmt.Errorf("it has more than %d bytes: %w", limit, errNoMedia), f.Close())
 	}
 	return &fileBody{f, n}, nil
 }

@@ -236,8 +236,8 @@ func (p *page) receipt(it *channel.Item, in *parsed) {
 				up.Text = plain(m.Reaction.Emoji)
 			}
 		}
-		if who == p.id { // ours, on the customer's message
-			up.Conversation = messageConversation(string(m.Recipient.ID))
+		if who == p.id { // ours, on the customer's message: no act of theirs
+			up.Conversation = ""
 		}
 	case kindRead:
 		up.Kind, up.Before = channel.UpdateRead, m.Read.Watermark.Time

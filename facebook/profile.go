@@ -53,6 +53,13 @@ func (p *page) readProfile(ctx context.Context, psid string) (*profile, error) {
 // authorization did not suffice.
 const refusedHolds = 10 * time.Minute
 
+const (
+	// nameTime bounds asking for a name, since messages can do without.
+	nameTime = 5 * time.Second
+	// troubleHolds is how long a name is not asked for after that failed.
+	troubleHolds = time.Minute
+)
+
 // name is what somebody is called: what an event said, else their profile, where
 // the app may see it, else what Messenger calls them. Not to know it is no error.
 func (p *page) name(ctx context.Context, id, told string) string {
@@ -69,13 +76,16 @@ func (p *page) name(ctx context.Context, id, told string) string {
 	if !plausibleID(id) {
 		return ""
 	}
+	ctx, cancel := context.WithTimeout(ctx, nameTime)
+	defer cancel()
 	n, err := p.readProfile(ctx, id)
 	switch {
 	case err != nil && final(err):
 		p.app.cache.people.put(key, "", now.Add(refusedHolds))
 		return ""
-	case err != nil:
-		return "" // perhaps next time
+	case err != nil: // perhaps next time
+		p.app.cache.people.put(key, "", now.Add(troubleHolds))
+		return ""
 	}
 	name := n.name()
 	if name == "" {

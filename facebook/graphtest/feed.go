@@ -215,8 +215,8 @@ func (g *Graph) feedValue(n *node, verb string) object {
 	}
 	v["post"] = object{"id": post.id, "status_type": status, "is_published": true, "promotion_status": "inactive",
 		"updated_time": graphTime(g.now()), "permalink_url": "https://www.facebook.com/" + post.id}
-	if !g.opts.Doubts.NoFrom || n.person == nil {
-		v["from"] = g.from(n)
+	if from := g.from(n); from != nil && (!g.opts.Doubts.NoFrom || n.person == nil) {
+		v["from"] = from
 	}
 	if !g.opts.Doubts.NoMessage && n.text != "" {
 		v["message"] = n.text
@@ -224,9 +224,13 @@ func (g *Graph) feedValue(n *node, verb string) object {
 	return v
 }
 
+// from is who wrote n, nil if that is not told.
 func (g *Graph) from(n *node) object {
 	if n.person == nil {
 		return object{"id": g.num(n.page), "name": g.pages[n.page].Name}
+	}
+	if n.person.unnamed {
+		return nil
 	}
 	return object{"id": g.num(n.person.author(n.page)), "name": n.person.Name}
 }

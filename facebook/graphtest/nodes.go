@@ -93,8 +93,11 @@ func (g *Graph) Gone(id string) bool {
 
 // nodeObject is a node (ref 6, O).
 func (g *Graph) nodeObject(n *node) object {
-	out := object{"id": n.id, "created_time": graphTime(n.at), "message": n.text, "from": g.from(n), "is_hidden": n.hidden,
+	out := object{"id": n.id, "created_time": graphTime(n.at), "message": n.text, "is_hidden": n.hidden,
 		"permalink_url": "https://www.facebook.com/" + n.id}
+	if from := g.from(n); from != nil {
+		out["from"] = from
+	}
 	if !n.isComment() {
 		out["updated_time"] = graphTime(n.at)
 		if n.photo != "" {

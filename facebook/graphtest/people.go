@@ -18,6 +18,7 @@ type Person struct {
 	noProfile bool
 	picture   []byte
 	blocked   bool
+	unnamed   bool                // as an author, everywhere
 	pages     map[string][]string // tasks on the Pages that they run
 	scopes    map[string]bool     // granted to the app
 	ticked    map[string]bool     // Pages they ticked in the dialog; nil is all
@@ -37,6 +38,14 @@ func (p *Person) HideProfile() {
 	p.g.mu.Lock()
 	defer p.g.mu.Unlock()
 	p.noProfile = true
+}
+
+// HideAuthor leaves out who wrote their posts and comments, in events and from the
+// API, as of people with restricted accounts (ref 4.3, O).
+func (p *Person) HideAuthor() {
+	p.g.mu.Lock()
+	defer p.g.mu.Unlock()
+	p.unnamed = true
 }
 
 // SetPicture gives them a picture, whose address holds for an hour each time that
