@@ -103,7 +103,21 @@ const (
 // Finder is a sender that can look for a message it may have sent.
 type Finder interface {
 	Sender
+	// Find looks for a message of which a try passed the point of no return. A
+	// receipt without deliveries, beside FoundYes, speaks of every recipient
+	// that the try was for: those that [Outbound].Refused did not name.
 	Find(ctx context.Context, out *Outbound) (Receipt, Found, error)
+}
+
+// Filer is a sender that keeps a copy of what it sent where the owner of the
+// account looks for it, such as in the Sent folder of a mailbox.
+type Filer interface {
+	Sender
+	// File keeps a copy of a message that was sent. It looks first: called
+	// again, after a crash or a lost answer, it makes no second copy. An error
+	// is a [*SendError]: tried again for a while, unless it is Rejected. It
+	// says nothing about the message, which was sent.
+	File(ctx context.Context, out *Outbound) error
 }
 
 // Windowed is a sender whose network lets a message through only for some time

@@ -224,6 +224,7 @@ type UpdateKind string
 const (
 	UpdateBounce    UpdateKind = "bounce"    // could not be delivered
 	UpdateDelayed   UpdateKind = "delayed"   // not yet delivered, still tried
+	UpdateRelayed   UpdateKind = "relayed"   // went on to where no report will come from
 	UpdateDelivered UpdateKind = "delivered" // reached the recipient's system
 	UpdateRead      UpdateKind = "read"
 	UpdateEdit      UpdateKind = "edit"
@@ -280,6 +281,8 @@ type RecipientStatus struct {
 	Status     string `json:"status,omitempty"` // RFC 3463, such as 5.1.1
 	Permanent  bool   `json:"permanent"`
 	Diagnostic string `json:"diagnostic,omitempty"`
+	// Undeliverable says that there is no such recipient, now or later.
+	Undeliverable bool `json:"undeliverable,omitempty"`
 }
 
 // Notice is something an admin should see, such as a provider's question to

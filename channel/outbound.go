@@ -51,6 +51,11 @@ type Outbound struct {
 	// that were refused for good. They are not sent to again.
 	Taken []string
 
+	// Refused, if set, is told before Handed of each recipient that the network
+	// will not have: for good ([DeliveryFailed]), or not now
+	// ([DeliveryPending]). That is kept with the mark that Handed makes, so that
+	// these are not taken for sent when the answer is lost and the message found.
+	Refused func(Delivery)
 	// Handed must be called immediately before the point of no return. If it
 	// fails the message must not leave; Send then returns its error as
 	// [NotSent].
@@ -104,6 +109,11 @@ type Delivery struct {
 	Detail    string        `json:"detail"` // the network's words, one line
 	// ExternalID is what the network calls this part, where parts have ids.
 	ExternalID string `json:"external_id,omitempty"`
+	// PutOff, of one that is pending, says that the network asked to come again
+	// later: what is under way is not for this recipient.
+	PutOff bool `json:"put_off,omitempty"`
+	// Undeliverable says that the network knows no such recipient, now or later.
+	Undeliverable bool `json:"undeliverable,omitempty"`
 }
 
 // Receipt is what a network said when it took a message.

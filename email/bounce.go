@@ -102,6 +102,7 @@ func recipientOf(h Header) BounceRecipient {
 	// A failure after many tries is final for this message, but says nothing
 	// lasting about the address.
 	out.Permanent = out.Action == "failed" && class != '4' && class != '2'
+	out.Undeliverable = out.Permanent && Undeliverable(out.Status, out.Diagnostic)
 	return out
 }
 

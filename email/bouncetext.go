@@ -151,5 +151,6 @@ func (b *Bounce) add(address, report string) {
 		class = c[1][0]
 	}
 	out.Permanent = b.Kind == "failed" && class == '5'
+	out.Undeliverable = out.Permanent && Undeliverable(out.Status, out.Diagnostic)
 	b.Recipients = append(b.Recipients, out)
 }

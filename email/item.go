@@ -252,10 +252,9 @@ func update(m *Mail, c Context) *channel.Update {
 	switch {
 	case m.Bounce != nil:
 		u = &channel.Update{Recipients: m.Bounce.recipientStatus()}
-		u.Kind = map[string]channel.UpdateKind{"failed": channel.UpdateBounce, "delayed": channel.UpdateDelayed}[m.Bounce.Kind]
-		if u.Kind == "" {
-			u.Kind = channel.UpdateDelivered
-		}
+		u.Kind = map[string]channel.UpdateKind{
+			"failed": channel.UpdateBounce, "delayed": channel.UpdateDelayed, "relayed": channel.UpdateRelayed, "delivered": channel.UpdateDelivered,
+		}[m.Bounce.Kind]
 		id, anchors = m.Bounce.OriginalMessageID, m.Bounce.Anchors
 		u.Tokens = appendTokens(nil, m.Bounce.EnvelopeID)
 	case m.Report != nil && m.Report.Type != "not-spam":

@@ -39,7 +39,8 @@ var _ channel.Connector = (*Connector)(nil)
 func (c Connector) Kind() channel.Kind { return Kind }
 
 // Open validates the account and returns its channel, a [channel.Sender] and
-// [channel.Checker], and a [channel.Receiver] if it has IMAP.
+// [channel.Checker]; if it has IMAP a [channel.Receiver] and [channel.Finder], too, and
+// a [channel.Filer] if it is to put copies into the Sent folder (see [IMAP].Sent).
 func (c Connector) Open(_ context.Context, acct channel.Account, env channel.Env) (channel.Channel, error) {
 	conf, err := Load(acct)
 	if err != nil {
@@ -74,11 +75,15 @@ func (c Connector) Open(_ context.Context, acct channel.Account, env channel.Env
 	if conf.IMAP == nil {
 		return m, nil
 	}
-	return &receivingMailbox{mailbox: m, link: imapLink{
+	r := &receivingMailbox{mailbox: m, link: imapLink{
 		server: conf.IMAP.Server, tls: c.TLS, connect: m.mailer.link.timeouts.Connect,
 		pace: c.Receiving.withDefaults(), dial: env.Dial, login: m.mailer.login,
 		muted: &atomic.Bool{},
-	}}, nil
+	}}
+	if conf.IMAP.files() == sentAppend {
+		return &filingMailbox{r}, nil
+	}
+	return r, nil
 }
 
 func isHelloName(s string) bool {
@@ -120,6 +125,11 @@ func (m *mailbox) Format(f fmt.State, _ rune) { fmt.Fprint(f, m.String()) }
 // Send submits one mail. The envelope sender is always the account's address,
 // also for automatic replies: providers take no other.
 func (m *mailbox) Send(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
+	return m.mailer.send(ctx, m.outgoing(out))
+}
+
+// outgoing is how the account's mails are made.
+func (m *mailbox) outgoing(out *channel.Outbound) outgoing {
 	o := *out
 	if o.From.Address == "" {
 		o.From = channel.Party{Name: o.From.Name, Address: m.conf.Address}
@@ -128,10 +138,10 @@ func (m *mailbox) Send(ctx context.Context, out *channel.Outbound) (channel.Rece
 		}
 	}
 	_, domain, _ := cutAddress(m.conf.Address)
-	return m.mailer.send(ctx, outgoing{
+	return outgoing{
 		from: m.conf.Address, outbound: &o,
 		compose: email.ComposeOptions{Domain: domain, XLoop: m.conf.Address},
-	})
+	}
 }
 
 // report turns the end of a login into the channel's status.

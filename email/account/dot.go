@@ -14,6 +14,7 @@ type dotWriter struct {
 	w       *bufio.Writer
 	start   bool // at the start of a line
 	cr      bool // the last byte was a CR, not yet written
+	plain   bool // dots are left alone: only the line ends matter
 	written int64
 	err     error // of the connection
 }
@@ -62,7 +63,7 @@ func (d *dotWriter) byte(c byte) {
 		d.newline()
 		return
 	case '.':
-		if d.start {
+		if d.start && !d.plain {
 			d.put('.')
 		}
 	}

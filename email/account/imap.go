@@ -22,7 +22,23 @@ type IMAP struct {
 	// "all", or a time in RFC 3339, by the server's date of receipt. It counts
 	// once, when the folder is first read.
 	FirstSync string `json:"first_sync,omitempty"`
+	// Sent says who puts a copy of what is sent into the account's Sent folder:
+	// "append", we do, unless it is there already; "server", the provider does
+	// by itself; "none", nobody. "auto", the default, is "server" for the
+	// providers of which that is known, and "append" for others.
+	Sent string `json:"sent,omitempty"`
+	// SentFolder is that folder: a name, or a special use. Empty means the one
+	// with the special use \Sent, or else with one of the usual names.
+	SentFolder string `json:"sent_folder,omitempty"`
 }
+
+// Values of IMAP.Sent.
+const (
+	sentAuto   = "auto"
+	sentAppend = "append"
+	sentServer = "server"
+	sentNone   = "none"
+)
 
 // Values of IMAP.After and IMAP.FirstSync.
 const (
@@ -47,7 +63,22 @@ func (i IMAP) withDefaults() IMAP {
 	if i.FirstSync == "" {
 		i.FirstSync = firstNone
 	}
+	i.SentFolder = strings.TrimSpace(i.SentFolder)
+	if i.Sent == "" {
+		i.Sent = sentAuto
+	}
 	return i
+}
+
+// files says who puts copies into the Sent folder: "auto" is decided.
+func (i IMAP) files() string {
+	switch {
+	case i.Sent != sentAuto:
+		return i.Sent
+	case filesItself(i.Host):
+		return sentServer
+	}
+	return sentAppend
 }
 
 func (i IMAP) validate(field string) error {
@@ -56,6 +87,17 @@ func (i IMAP) validate(field string) error {
 	}
 	if !isFolderName(i.Folder) {
 		return channel.BadField(field+".folder", "must be one line of at most %d bytes", maxFolderName)
+	}
+	switch i.Sent {
+	case sentAuto, sentAppend, sentServer, sentNone:
+	default:
+		return channel.BadField(field+".sent", "must be auto, append, server or none")
+	}
+	if !isFolderName(i.SentFolder) {
+		return channel.BadField(field+".sent_folder", "must be one line of at most %d bytes", maxFolderName)
+	}
+	if i.SentFolder != "" && i.SentFolder == i.Folder {
+		return channel.BadField(field+".sent_folder", "is the folder that is read")
 	}
 	target, moves := strings.CutPrefix(i.After, afterMove)
 	switch {

@@ -18,9 +18,11 @@ import (
 //	folder        the folder is not there, or cannot be opened or be read
 //	after_folder  a warning: mails are to be moved to a folder that is not there
 //	after         a warning: the server has no safe way to move mails
+//	sent_folder   a warning: there is no folder for copies of what is sent
 //
-// The ok lists the folders that can be chosen in Data["folders"], a line each, if
-// the server's list can be read.
+// The ok says in Data["sent"] and Data["sent_folder"] what becomes of copies, and
+// lists the folders that can be chosen in Data["folders"], a line each, if the
+// server's list can be read.
 // It ends within Timeouts.Check.
 func (m *receivingMailbox) Check(ctx context.Context) []channel.Finding {
 	in := make(chan []channel.Finding, 1)
@@ -101,9 +103,15 @@ func (m *receivingMailbox) lookIn(ctx context.Context) ([]channel.Finding, *fail
 			Fix:  "Choose leave or seen.",
 		})
 	}
-	ok := channel.Finding{
-		Code: "ok", Severity: channel.SeverityOK,
-		Text: fmt.Sprintf("connected to %s, and the folder %s can be read", m.link.server.address(), oneLine(folder, nil)),
+	data := map[string]string{"sent": m.conf.IMAP.files()}
+	if data["sent"] != sentNone {
+		sent, f := c.sentFolder(m.conf.IMAP.SentFolder)
+		if f != nil {
+			finding := f.finding()
+			finding.Code, finding.Severity = "sent_folder", channel.SeverityWarning
+			findings = append(findings, finding)
+		}
+		data["sent_folder"] = oneLine(sent, nil)
 	}
 	// Last, since one folder with a name that is no modified UTF-7 breaks off
 	// the connection.
@@ -114,7 +122,10 @@ func (m *receivingMailbox) lookIn(ctx context.Context) ([]channel.Finding, *fail
 				names = append(names, oneLine(f.name, nil))
 			}
 		}
-		ok.Data = map[string]string{"folders": strings.Join(names, "\n")}
+		data["folders"] = strings.Join(names, "\n")
 	}
-	return append(findings, ok), nil
+	return append(findings, channel.Finding{
+		Code: "ok", Severity: channel.SeverityOK, Data: data,
+		Text: fmt.Sprintf("connected to %s, and the folder %s can be read", m.link.server.address(), oneLine(folder, nil)),
+	}), nil
 }

@@ -90,6 +90,14 @@ func (c *imapConn) list(from, to uint32, since time.Time) ([]uint32, error) {
 	if !since.IsZero() {
 		criteria.Since = since.AddDate(0, 0, -1) // the server's day may be another
 	}
+	found, err := c.search(criteria)
+	// A server answers n:* with its last mail though that is below n (RFC 9051
+	// section 6.4.9).
+	return slices.DeleteFunc(found, func(u uint32) bool { return u < from || to != 0 && u > to }), err
+}
+
+// search returns the UIDs of the mails that fit, in order.
+func (c *imapConn) search(criteria *imap.SearchCriteria) ([]uint32, error) {
 	var out []uint32
 	err := c.guard(c.pace.Fetch, maxAnswer, func() error {
 		var opts *imap.SearchOptions
@@ -112,11 +120,7 @@ func (c *imapConn) list(from, to uint32, since time.Time) ([]uint32, error) {
 		}
 		for _, r := range found {
 			for u := uint64(r.Start); u <= uint64(r.Stop); u++ {
-				// A server answers n:* with its last mail though that is
-				// below n (RFC 9051 section 6.4.9).
-				if u >= uint64(from) && (to == 0 || u <= uint64(to)) {
-					out = append(out, uint32(u))
-				}
+				out = append(out, uint32(u))
 			}
 		}
 		return nil

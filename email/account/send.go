@@ -99,6 +99,14 @@ func prepare(o outgoing) ([]recipient, submission, string, error) {
 			return err
 		},
 	}
+	if tell := o.outbound.Refused; tell != nil {
+		sub.refused = func(res result) {
+			for _, d := range refusals(to, res) {
+				d.PutOff = d.State == channel.DeliveryPending
+				tell(d)
+			}
+		}
+	}
 	for _, r := range to {
 		sub.to = append(sub.to, r.wire)
 		sub.utf8 = sub.utf8 || !isASCII(r.wire)
@@ -139,7 +147,9 @@ func refusals(to []recipient, res result) []channel.Delivery {
 	for i, r := range to {
 		switch res.verdicts[i] {
 		case denied:
-			out = append(out, channel.Delivery{Recipient: r.address, State: channel.DeliveryFailed, Detail: res.details[i]})
+			out = append(out, channel.Delivery{
+				Recipient: r.address, State: channel.DeliveryFailed, Detail: res.details[i], Undeliverable: res.gone[i],
+			})
 		case postponed:
 			out = append(out, channel.Delivery{Recipient: r.address, State: channel.DeliveryPending, Detail: res.details[i]})
 		}
@@ -156,7 +166,7 @@ func receiptOfFailure(to []recipient, res result, f *failure, messageID string) 
 		for i, r := range to {
 			d := channel.Delivery{Recipient: r.address, State: channel.DeliveryFailed, Detail: f.text}
 			if res.verdicts[i] == denied {
-				d.Detail = res.details[i]
+				d.Detail, d.Undeliverable = res.details[i], res.gone[i]
 			}
 			rec.Deliveries = append(rec.Deliveries, d)
 		}

@@ -27,6 +27,9 @@ type Timeouts struct {
 	Final time.Duration
 	// Check bounds a whole check. Default 30 s.
 	Check time.Duration
+	// Find is how long a message is looked for that the provider may be about
+	// to put into the Sent folder. Default 20 s.
+	Find time.Duration
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -40,6 +43,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	set(&t.Block, 3*time.Minute)
 	set(&t.Final, 10*time.Minute)
 	set(&t.Check, 30*time.Second)
+	set(&t.Find, 20*time.Second)
 	return t
 }
 

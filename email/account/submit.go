@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/anteroom/anteroom/email"
 )
 
 // submission is one mail ready to leave.
@@ -22,6 +24,9 @@ type submission struct {
 
 	// write writes the whole mail; it yields the same bytes each time.
 	write func(w io.Writer) error
+	// refused, if set, is called with what is known of recipients before the
+	// content leaves.
+	refused func(result)
 	// handed is called between the last byte of the mail and the final dot.
 	handed func(ctx context.Context) error
 }
@@ -41,6 +46,7 @@ type result struct {
 	verdicts []verdict // parallel to submission.to
 	details  []string
 	codes    []string
+	gone     []bool // the server knows no such recipient
 	text     string // the server's words on taking the message
 }
 
@@ -49,6 +55,7 @@ type result struct {
 func (s *session) submit(m submission) (result, *failure) {
 	res := result{
 		verdicts: make([]verdict, len(m.to)), details: make([]string, len(m.to)), codes: make([]string, len(m.to)),
+		gone: make([]bool, len(m.to)),
 	}
 	if f := s.fits(m); f != nil {
 		return res, f
@@ -62,6 +69,9 @@ func (s *session) submit(m submission) (result, *failure) {
 	}
 	if f := s.recipients(m, &res); f != nil {
 		return res, f
+	}
+	if m.refused != nil {
+		m.refused(res)
 	}
 	r, f = s.command(stageData, "DATA")
 	if f != nil {
@@ -157,6 +167,7 @@ func (s *session) recipients(m submission, res *result) *failure {
 		if v != accepted {
 			res.details[i] = r.text(s.secrets)
 			res.codes[i] = fmt.Sprintf("smtp_%03d", r.code)
+			res.gone[i] = v == denied && email.Undeliverable(r.enhanced, res.details[i])
 		}
 		if first[v] == nil {
 			first[v] = &r

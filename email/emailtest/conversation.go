@@ -293,6 +293,9 @@ func (c *conversation) data() error {
 	if due == "" {
 		m.Raw = raw
 		c.s.inbox.put(m)
+		if c.s.conf.sent != nil {
+			c.s.conf.sent(raw)
+		}
 		due = "250 2.0.0 stored as " + fmt.Sprint(len(c.s.inbox.messages()))
 	}
 	return c.answer(AtAnswer, due)

@@ -28,6 +28,7 @@
 //	in.Fault(emailtest.Fault{At: emailtest.AtLiteral, Slow: time.Millisecond})    // byte by byte
 //	in.Fault(emailtest.Fault{At: emailtest.AtLogin, Reply: "NO [UNAVAILABLE] later", Times: 3})
 //	in.Fault(emailtest.Fault{At: emailtest.AtFetch, Reply: "NO [LIMIT] slow down", Times: 2})
+//	in.Fault(emailtest.Fault{At: emailtest.AtStored, Drop: true})                 // appended, and the answer lost
 //	in.Fault(emailtest.Fault{At: emailtest.AtDone, Hang: true})                   // dead while idling
 //	in.Deafen(true)        // IDLE says nothing any more
 //	in.Announce("INBOX")   // EXISTS again, without news

@@ -24,8 +24,10 @@ const (
 	AtStore   Point = "STORE"
 	AtMove    Point = "MOVE"
 	AtCopy    Point = "COPY"
-	AtIdle    Point = "IDLE" // instead of the continuation
-	AtDone    Point = "DONE" // the end of IDLE
+	AtAppend  Point = "APPEND"   // the mail has come and is not stored
+	AtStored  Point = "appended" // the mail of an APPEND is stored; the answer is what goes wrong
+	AtIdle    Point = "IDLE"     // instead of the continuation
+	AtDone    Point = "DONE"     // the end of IDLE
 	AtNoop    Point = "NOOP"
 )
 

@@ -2,6 +2,7 @@ package emailtest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -102,6 +103,11 @@ func (c *imapSession) append(list []imapArg) error {
 	c.s.mu.Unlock()
 	if f == nil {
 		return c.no("[TRYCREATE] no such folder")
+	}
+	if err := c.fault(AtStored, c.tag+" "); errors.Is(err, errAnswered) {
+		return nil
+	} else if err != nil {
+		return err
 	}
 	return c.ok(code)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // SMTP is an SMTP server for tests: it listens on loopback, keeps what it is
@@ -44,6 +45,7 @@ type smtpConf struct {
 	maxSize    int
 	certNames  []string
 	cert       *tls.Certificate
+	sent       func(raw []byte)
 }
 
 // SMTPOption configures a fake server.
@@ -96,6 +98,14 @@ func WithHostname(name string) SMTPOption { return func(c *smtpConf) { c.hostnam
 // STARTTLS. The default is 8BITMIME, SMTPUTF8, DSN, ENHANCEDSTATUSCODES and PIPELINING.
 func WithExtensions(lines ...string) SMTPOption {
 	return func(c *smtpConf) { c.extensions = lines }
+}
+
+// WithSentFolder makes the server put what it takes into a folder of in, before
+// it answers, as some providers do.
+func WithSentFolder(in *IMAP, folder string) SMTPOption {
+	return func(c *smtpConf) {
+		c.sent = func(raw []byte) { in.Add(folder, raw, time.Now()) }
+	}
 }
 
 // NewSMTP starts a server that ends with the test.
