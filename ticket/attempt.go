@@ -23,6 +23,8 @@ type attempt struct {
 	mu   sync.Mutex
 	work Work
 	lost bool // another worker may have taken over
+	// refused are the recipients that the network does not take now.
+	refused []channel.Delivery
 	// caps are counted with the point of no return; full says that one of them
 	// was at its bound then.
 	caps []capRule
@@ -74,6 +76,11 @@ func (a *attempt) begin(ctx context.Context) error {
 			return ErrConflict
 		}
 		m.Attempts = w.Attempts
+		if !w.Handed {
+			for i := range m.Deliveries {
+				m.Deliveries[i].PutOff = false
+			}
+		}
 		u.setState(m, StateSending, "")
 		again = w
 		u.addWork(&again)
@@ -104,14 +111,66 @@ func (m *Message) tried(w *Work, now time.Time) {
 	m.TriedAt = now
 }
 
+// refuse notes what the network says of a recipient that it does not take now.
+// It is kept by handed.
+func (a *attempt) refuse(d channel.Delivery) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = append(a.refused, d)
+}
+
 // handed marks the point of no return. It fails when the lease was lost, and
 // when a cap is reached.
 func (a *attempt) handed(ctx context.Context) error {
 	var counts []Count
+	a.mu.Lock()
+	refused := a.refused
+	a.mu.Unlock()
+	if len(refused) > 0 && a.msg != nil {
+		return a.handedWithout(ctx, refused)
+	}
 	if !a.isHanded() {
 		counts = a.counts(1)
 	}
 	return a.putWork(ctx, func(w *Work) { w.Handed = true }, counts...)
+}
+
+// handedWithout marks the point of no return, and in the same commit whom the try
+// is not for: should all else about it be lost, these do not count as sent to.
+func (a *attempt) handedWithout(ctx context.Context, refused []channel.Delivery) error {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	a.mu.Lock()
+	lost, w := a.lost, a.work
+	a.mu.Unlock()
+	if lost {
+		return fmt.Errorf("ticket: lease lost: %w", ErrConflict)
+	}
+	var next Work
+	_, err := a.desk.decide(ctx, Actor{Kind: ActorSystem}, wantOutgoing(w.Message), func(u *unit) error {
+		m, cur := u.snap.Messages[w.Message], u.snap.Works[w.ID]
+		if m == nil || cur == nil || cur.Revision != w.Revision {
+			return ErrConflict
+		}
+		mergeDeliveries(m, refused)
+		u.editMessage(m)
+		next = w
+		next.Handed, next.LeaseUntil = true, u.now.Add(a.desk.cfg.Timing.Lease)
+		u.addWork(&next)
+		return nil
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		a.lost = a.lost || errors.Is(err, ErrConflict)
+		return err
+	}
+	a.work = next
+	return nil
 }
 
 // notHanded takes the mark back, of what surely was not sent.

@@ -133,7 +133,7 @@ func (u *unit) stillPending(id MessageID) (*Message, *Work, error) {
 
 func wantOutgoing(id MessageID) func() Want {
 	return func() Want {
-		return Want{Messages: []MessageID{id}, Works: []WorkID{sendWorkID(id)}}
+		return Want{Messages: []MessageID{id}, Works: []WorkID{sendWorkID(id), copyWorkID(id)}}
 	}
 }
 
@@ -279,8 +279,16 @@ func (d *Desk) Resolve(ctx context.Context, by Actor, id MessageID, as Resolutio
 		switch as {
 		case AsSent:
 			m.SentAt = u.now
+			if se := putOff(m); se != nil {
+				// Not to these, as is known; they are tried again.
+				u.setState(m, StatePending, se.Reason)
+				m.NotBefore, m.FirstTryAt, m.TriedAt, m.Held = u.now, time.Time{}, time.Time{}, 0
+				u.addSend(m)
+				return nil
+			}
 			u.advancePending(m, channel.DeliverySent)
 			u.setState(m, StateSent, "a person says that it was sent")
+			u.copyLater(m, d.copyPause(m))
 		case AsFailed:
 			u.advancePending(m, channel.DeliveryFailed)
 			u.setState(m, StateFailed, "a person says that it was not sent")
@@ -298,7 +306,7 @@ func (d *Desk) Resolve(ctx context.Context, by Actor, id MessageID, as Resolutio
 func (u *unit) advancePending(m *Message, to channel.DeliveryState) {
 	for i := range m.Deliveries {
 		if m.Deliveries[i].State == channel.DeliveryPending {
-			m.Deliveries[i].State = to
+			m.Deliveries[i].State, m.Deliveries[i].PutOff = to, false
 		}
 	}
 }

@@ -109,6 +109,7 @@ type Timing struct {
 	RetryMax    time.Duration // between retries; default 30 minutes
 	GiveUp      time.Duration // a message that was tried for so long fails, time when its channel was off left out; default 4 days
 	SendTimeout time.Duration // of one try; default 15 minutes
+	Copy        time.Duration // after a send, before a copy of it is kept (channel.Filer); default 10 seconds, below 0: at once
 	Drain       time.Duration // that sends under way get when Run ends; default 20 seconds
 	// Workers is how many work at once: for each channel's sends, for what it
 	// interprets, and for decisions; default 4. Of those that interpret, up to 64
@@ -153,6 +154,7 @@ func (c *Config) complete() error {
 	orDefault(&c.Timing.RetryMax, 30*time.Minute)
 	orDefault(&c.Timing.GiveUp, 4*24*time.Hour)
 	orDefault(&c.Timing.SendTimeout, 15*time.Minute)
+	orDefault(&c.Timing.Copy, 10*time.Second)
 	orDefault(&c.Timing.Drain, 20*time.Second)
 	orDefault(&c.Timing.Workers, 4)
 	orDefault(&c.Timing.Sweep, 6*time.Hour)

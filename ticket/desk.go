@@ -75,6 +75,7 @@ type channelView struct {
 	settings Settings
 	via      channel.ID // ReceivesVia
 	sends    bool
+	files    bool             // keeps copies of what it sent
 	window   channel.Windowed // nil if its network has none
 }
 

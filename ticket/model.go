@@ -407,6 +407,7 @@ const (
 	EventMessageRedacted EventType = "message.redacted"
 	EventMessageReaction EventType = "message.reaction"
 	EventMessageAction   EventType = "message.action" // data.verb
+	EventMessageCopy     EventType = "message.copy"   // no copy could be kept: data.outcome, data.code
 	EventNoteAdded       EventType = "note.added"
 	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason
 	EventConversation    EventType = "conversation.created"
@@ -455,7 +456,7 @@ type Step struct {
 // Decision is the trace of one decision of the engine.
 type Decision struct {
 	ID           string         `json:"id"`
-	Kind         string         `json:"kind"` // "intake", "auto_reply", "assign", "notify", "send"
+	Kind         string         `json:"kind"` // "intake", "auto_reply", "assign", "notify", "send", "copy"
 	Ticket       TicketID       `json:"ticket,omitempty"`
 	Conversation ConversationID `json:"conversation,omitempty"`
 	Message      MessageID      `json:"message,omitempty"`
@@ -474,6 +475,7 @@ const (
 	WorkAssign    WorkKind = "assign"     // give away what waits in Queue
 	WorkNotify    WorkKind = "notify"     // tell Agent of Ticket
 	WorkInterpret WorkKind = "interpret"  // interpret Item
+	WorkCopy      WorkKind = "copy"       // keep a copy of Message, which was sent
 )
 
 // Work is something to be decided or done later, by one node at a time.

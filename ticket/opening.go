@@ -54,8 +54,9 @@ func (d *Desk) Refresh(ctx context.Context) error {
 	open := slices.Collect(maps.Values(d.channels))
 	for id, o := range d.channels {
 		_, sends := o.ch.(channel.Sender)
+		_, files := o.ch.(channel.Filer)
 		window, _ := o.ch.(channel.Windowed)
-		v.channels[id] = &channelView{info: o.info(), settings: o.saved.Settings, via: o.saved.ReceivesVia, sends: sends, window: window}
+		v.channels[id] = &channelView{info: o.info(), settings: o.saved.Settings, via: o.saved.ReceivesVia, sends: sends, files: files, window: window}
 	}
 	d.mu.Unlock()
 	// What a channel delivers at once must find the channel known.

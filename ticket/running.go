@@ -128,6 +128,9 @@ func (d *Desk) startOrStop(o *opened) {
 		if interprets {
 			d.run.wg.Go(func() { d.workLane(ctx, interpretLane(id)) })
 		}
+		if _, files := o.ch.(channel.Filer); files {
+			d.run.wg.Go(func() { d.workLane(ctx, copiesLane(id)) })
+		}
 	}
 }
 

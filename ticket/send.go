@@ -45,7 +45,7 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 		stop()
 		return a.settle(context.WithoutCancel(ctx), channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Code: "content", Reason: err.Error(), Err: err})
 	}
-	out.Handed = a.handed
+	out.Handed, out.Refused = a.handed, a.refuse
 	if w.Handed {
 		receipt, found := a.find(ctx, s, out)
 		stop()
@@ -60,11 +60,27 @@ func (d *Desk) send(ctx context.Context, w *Work) error {
 		end()
 		if found != channel.FoundUnknown {
 			stop()
+			r.Deliveries = append(r.Deliveries, refusals(receipt)...)
 			return a.settleFound(context.WithoutCancel(ctx), r, found)
 		}
 	}
 	stop()
 	return a.settle(context.WithoutCancel(ctx), receipt, se)
+}
+
+// refusals is what a receipt says of recipients that the try was not for: those
+// do not have a message that is found.
+func refusals(r channel.Receipt) []channel.Delivery {
+	var out []channel.Delivery
+	for _, del := range r.Deliveries {
+		if del.State == channel.DeliveryPending {
+			del.PutOff = true
+		}
+		if del.PutOff || del.State == channel.DeliveryFailed {
+			out = append(out, del)
+		}
+	}
+	return out
 }
 
 // findTimeout bounds the look for a message right after its try.
@@ -155,7 +171,7 @@ func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.Sen
 			if m == nil || cur == nil || cur.Revision != w.Revision {
 				return ErrConflict
 			}
-			u.settled(m, &w, r, se, d.cfg.Timing)
+			u.settled(m, &w, r, se, d.cfg.Timing, d.copyPause(m))
 			u.claimIDs(m, r, d.ring.mint(tokenOfMessage, string(m.ID)))
 			if c := u.snap.Conversations[m.Conversation]; c != nil && se == nil {
 				u.sentInto(c, m, r)
@@ -194,7 +210,7 @@ func (d *Desk) persist(ctx context.Context, commit func(context.Context) error) 
 }
 
 // settled is the pure part: what a try's result makes of message and work.
-func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendError, t Timing) {
+func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendError, t Timing, copyPause time.Duration) {
 	for _, id := range r.ExternalIDs {
 		if id != "" && !slices.Contains(m.ExternalIDs, id) {
 			m.ExternalIDs = append(m.ExternalIDs, id)
@@ -205,10 +221,14 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 	}
 	seen := m.State == StateSent || m.State == StateDelivered || m.State == StateRead
 	mergeDeliveries(m, r.Deliveries)
+	if se == nil {
+		se = putOff(m)
+	}
 	finish := func(s OutState, detail string) {
 		u.done(w)
 		m.Work = ""
 		u.setState(m, s, detail)
+		u.copyLater(m, copyPause)
 		u.explain(Decision{Kind: "send", Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Outcome: string(s),
 			Steps: []Step{{Rule: "attempt " + itoa(int64(w.Attempts)), Outcome: string(s), Detail: clean(detail, 300)}}})
 	}
@@ -261,6 +281,29 @@ func (u *unit) settled(m *Message, w *Work, r channel.Receipt, se *channel.SendE
 	}
 }
 
+// putOff is how a try ended that succeeded for all but those whom the network
+// put off: it is to be tried again for them. The others have it. Nil if there
+// are none.
+func putOff(m *Message) *channel.SendError {
+	var se *channel.SendError
+	for i := range m.Deliveries {
+		switch del := &m.Deliveries[i]; {
+		case del.State != channel.DeliveryPending:
+		case del.PutOff:
+			se = &channel.SendError{Outcome: channel.NotSent, Code: "put_off", Reason: "not yet accepted for " + del.Recipient + ": " + del.Detail}
+		}
+	}
+	if se == nil {
+		return nil
+	}
+	for i := range m.Deliveries {
+		if del := &m.Deliveries[i]; del.State == channel.DeliveryPending && !del.PutOff {
+			del.State = channel.DeliverySent
+		}
+	}
+	return se
+}
+
 func anyPending(m *Message) bool {
 	for _, d := range m.Deliveries {
 		if d.State == channel.DeliveryPending {
@@ -293,6 +336,8 @@ func mergeDeliveries(m *Message, ds []channel.Delivery) {
 			if d.ExternalID != "" {
 				old.ExternalID = d.ExternalID
 			}
+			old.PutOff = old.PutOff || d.PutOff
+			old.Undeliverable = old.Undeliverable || d.Undeliverable
 			if advances(old.State, d.State) {
 				old.State = d.State
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +51,11 @@ func (d *Desk) workLane(ctx context.Context, lane string) {
 	}()
 	var busy sync.WaitGroup
 	defer busy.Wait()
-	slots := make(chan struct{}, d.cfg.Timing.Workers)
+	workers := d.cfg.Timing.Workers
+	if strings.HasPrefix(lane, copiesPrefix) {
+		workers = 1 // a mailbox has few connections to give
+	}
+	slots := make(chan struct{}, workers)
 	slow := make(chan struct{}, maxSlow)
 	for ctx.Err() == nil {
 		now := d.now()
@@ -209,6 +214,8 @@ func (d *Desk) doSafely(ctx context.Context, batch []*Work) (err error) {
 		return d.notify(ctx, w)
 	case WorkInterpret:
 		return d.interpret(ctx, w)
+	case WorkCopy:
+		return d.keepCopy(ctx, w)
 	}
 	return fmt.Errorf("ticket: unknown kind of work %q", w.Kind)
 }

@@ -109,6 +109,14 @@ func (s sends) Send(ctx context.Context, out *channel.Outbound) (channel.Receipt
 			return channel.Receipt{}, err
 		}
 	}
+	if out.Refused != nil {
+		for _, d := range deliveries(recipients, f) {
+			if d.State != channel.DeliverySent {
+				d.PutOff = d.State == channel.DeliveryPending
+				out.Refused(d)
+			}
+		}
+	}
 	if out.Handed != nil {
 		if err := out.Handed(ctx); err != nil {
 			return channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Code: "not_handed", Reason: "the message was withheld", Err: err}
@@ -150,18 +158,12 @@ func (s sends) arrive(out *channel.Outbound, recipients []string, f Fault) chann
 	sent := Sent{Box: m.conf.Address, Out: *out, mail: m.conf.Mail}
 	sent.Out.To, sent.Out.Cc, sent.Out.Bcc = slices.Clone(out.To), slices.Clone(out.Cc), slices.Clone(out.Bcc)
 	sent.Out.References, sent.Out.Attachments = slices.Clone(out.References), slices.Clone(out.Attachments)
-	sent.Out.Handed = nil
-	var r channel.Receipt
-	for _, to := range recipients {
-		d := channel.Delivery{Recipient: to, State: channel.DeliverySent}
-		if contains(f.Refused, to) {
-			d.State, d.Detail = channel.DeliveryFailed, "no such customer"
-		} else if contains(f.Deferred, to) {
-			d.State, d.Detail = channel.DeliveryPending, "not now"
-		} else {
-			sent.Recipients = append(sent.Recipients, to)
+	sent.Out.Handed, sent.Out.Refused = nil, nil
+	r := channel.Receipt{Deliveries: deliveries(recipients, f)}
+	for _, d := range r.Deliveries {
+		if d.State == channel.DeliverySent {
+			sent.Recipients = append(sent.Recipients, d.Recipient)
 		}
-		r.Deliveries = append(r.Deliveries, d)
 	}
 	m.network.at(m.conf.Address, func(b *box) {
 		if len(sent.Recipients) == 0 {
@@ -176,6 +178,21 @@ func (s sends) arrive(out *channel.Outbound, recipients []string, f Fault) chann
 		r.ExternalIDs = []string{sent.ExternalID}
 	})
 	return r
+}
+
+// deliveries is what becomes of each recipient.
+func deliveries(recipients []string, f Fault) []channel.Delivery {
+	var out []channel.Delivery
+	for _, to := range recipients {
+		d := channel.Delivery{Recipient: to, State: channel.DeliverySent}
+		if contains(f.Refused, to) {
+			d.State, d.Detail, d.Undeliverable = channel.DeliveryFailed, "no such customer", true
+		} else if contains(f.Deferred, to) {
+			d.State, d.Detail = channel.DeliveryPending, "not now"
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // messageID is the same for each try to send a message, as for mail.

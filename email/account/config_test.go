@@ -65,11 +65,11 @@ func TestIMAPHasDefaultsOfItsOwn(t *testing.T) {
 	for name, c := range map[string]struct{ in, want account.IMAP }{
 		"nothing": {
 			account.IMAP{Server: account.Server{Host: "h"}},
-			account.IMAP{Server: account.Server{Host: "h", Port: 993, Security: account.TLS}, Folder: "INBOX", After: "leave", FirstSync: "none"},
+			account.IMAP{Server: account.Server{Host: "h", Port: 993, Security: account.TLS}, Folder: "INBOX", After: "leave", FirstSync: "none", Sent: "auto"},
 		},
 		"port 143": {
 			account.IMAP{Server: account.Server{Host: "h", Port: 143}, Folder: "inbox", After: "move:Done", FirstSync: "2026-11-01T00:00:00Z"},
-			account.IMAP{Server: account.Server{Host: "h", Port: 143, Security: account.STARTTLS}, Folder: "INBOX", After: "move:Done", FirstSync: "2026-11-01T00:00:00Z"},
+			account.IMAP{Server: account.Server{Host: "h", Port: 143, Security: account.STARTTLS}, Folder: "INBOX", After: "move:Done", FirstSync: "2026-11-01T00:00:00Z", Sent: "auto"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,6 +51,16 @@
 // server forget the message; from then on only its answer tells. A retry has the
 // same Message-ID.
 //
+// # The Sent folder
+//
+// An account with IMAP puts a copy of what was sent into its Sent folder, unless
+// its provider is known to do so by itself (see [IMAP].Sent). It looks for the
+// Message-ID first, so that neither a lost answer nor a provider's own copy makes
+// two; the engine has it done a moment after the send, apart from sending, and
+// gives it up after a bounded number of tries. A message whose answer was lost is
+// looked for there as well: what is there was sent, and what is not there may have
+// been sent all the same.
+//
 // # Security
 //
 // TLS that is asked for is never done without, certificates are verified, and
@@ -64,7 +74,7 @@
 // [*channel.SendError]. Codes are "smtp_550" for a server's answer and those of
 // Check's findings otherwise, besides "timeout", "connection_lost", "protocol",
 // "interrupted", "too_large", "needs_smtputf8", "needs_8bitmime", "invalid",
-// "content", "changed" and "not_handed".
+// "content", "changed" and "not_handed"; of copies "sent_folder", too.
 //
 // # Concurrency
 //
