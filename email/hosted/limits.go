@@ -76,7 +76,8 @@ type Limits struct {
 	SpoolBytes int64
 	// FreeDisk is the percentage of the spool's disk that must be free before
 	// a file is begun. Default 10; negative is no limit. It is not known on
-	// every system, and then does not apply. What a sink keeps is its affair.
+	// every system, and then does not apply. What a sink keeps is its affair:
+	// ticket/dirblob has a limit of its own.
 	FreeDisk int
 	// Received is from how many Received fields on a message is taken for
 	// looping and refused with 554. Default 100 (RFC 5321 section 6.3).

@@ -34,6 +34,7 @@ import (
 type Dir struct {
 	root string
 	fs   disk.FS
+	free int // percent
 
 	mu   sync.Mutex
 	made map[string]bool // shards that are durable
@@ -49,18 +50,30 @@ const (
 	maxID = 128
 )
 
+// An Option changes how [Open] opens a folder.
+type Option func(*Dir)
+
+// FreeDisk sets which part of the disk must be free before a blob is begun, in
+// percent, so that large content leaves room for what is small and for the
+// database beside it. The default is 10; 0 is no limit. It is not known on every
+// system, and then does not apply. What is refused is temporary.
+func FreeDisk(percent int) Option { return func(d *Dir) { d.free = percent } }
+
 // Open opens the folder at path, making it if it does not exist, and removes
 // what crashes have left: temporary files that have not been written to for a
 // day.
-func Open(path string) (*Dir, error) {
+func Open(path string, opts ...Option) (*Dir, error) {
 	if path == "" {
 		return nil, errors.New("dirblob: open: the path is empty")
 	}
-	return open(disk.OS{}, path)
+	return open(disk.OS{}, path, append([]Option{FreeDisk(10)}, opts...)...)
 }
 
-func open(files disk.FS, path string) (*Dir, error) {
+func open(files disk.FS, path string, opts ...Option) (*Dir, error) {
 	d := &Dir{root: filepath.Clean(path), fs: files, made: map[string]bool{}}
+	for _, opt := range opts {
+		opt(d)
+	}
 	if err := d.makeAll(d.root); err != nil {
 		return nil, fmt.Errorf("dirblob: open: %w", err)
 	}
@@ -201,6 +214,11 @@ func (d *Dir) Put(ctx context.Context, id ticket.BodyID, r io.Reader) (size int6
 }
 
 func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, err error) {
+	if d.free > 0 {
+		if free, known := disk.Free(d.root); known && free*100 < float64(d.free) {
+			return 0, fmt.Errorf("%.1f%% of the disk are free, and %d must be", free*100, d.free)
+		}
+	}
 	shard := filepath.Dir(path)
 	if err := d.makeShard(shard); err != nil {
 		return 0, err

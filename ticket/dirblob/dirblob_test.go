@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -191,4 +192,25 @@ func TestOpenOfAFileFails(t *testing.T) {
 	require.Error(t, err)
 	_, err = dirblob.Open("")
 	require.Error(t, err)
+}
+
+func TestABlobLeavesRoomOnTheDisk(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, tc := range []struct {
+		options []dirblob.Option
+		refused bool
+	}{
+		{[]dirblob.Option{dirblob.FreeDisk(101)}, runtime.GOOS == "linux" || runtime.GOOS == "darwin"},
+		{[]dirblob.Option{dirblob.FreeDisk(0)}, false},
+	} {
+		d, err := dirblob.Open(root, tc.options...)
+		require.NoError(t, err)
+		_, err = d.Put(t.Context(), "x", strings.NewReader("x"))
+		require.Equal(t, tc.refused, err != nil)
+		if err != nil {
+			require.ErrorContains(t, err, "and 101 must be")
+			require.Empty(t, files(t, root))
+		}
+	}
 }
