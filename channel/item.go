@@ -122,6 +122,10 @@ type Message struct {
 	// Context describes what the conversation is about on the network, such
 	// as the post under which a comment stands.
 	Context string
+	// Group names, within the channel, what the network does tell of where a
+	// message on our side belongs, when it does not tell the conversation: the
+	// post under which several conversations go on. See [Update].Grace.
+	Group string
 	// Payload is what the host had put into a button or quick reply that the
 	// customer tapped, for its programs: it is not shown. Empty if none was
 	// tapped, or if the network passes its text only.
@@ -263,9 +267,11 @@ type Update struct {
 	// Message, since it may overtake the answer to the send, and not at all for
 	// other news; a negative one means not at all.
 	Wait time.Duration
-	// Grace is how long the news are kept in any case before the Message beside
-	// them is taken for another one: where a network does not tell which
-	// conversation a message on its way belongs to.
+	// Grace is how long the news are kept, though no message on its way in their
+	// conversation fits, before the Message beside them is taken for another one:
+	// where a network does not tell which conversation a message on its way
+	// belongs to. If the Message has a Group, that is only while a message of
+	// ours is on its way in a conversation of it.
 	Grace time.Duration
 	// Item is a key of the item by which the message comes in. If that item is
 	// known and became no message, nothing is waited for. Beside a Message that

@@ -165,7 +165,7 @@ func (p *page) post(ctx context.Context, it *channel.Item, w *whole) error {
 		return nil
 	}
 	who := p.person(ctx, w.from, w.id)
-	msg := &channel.Message{ExternalID: w.id, Text: w.text, Context: p.context(w.from, "", w.permalink)}
+	msg := &channel.Message{ExternalID: w.id, Text: w.text, Context: p.context(w.from, "", w.permalink), Group: lastPart(w.id)}
 	msg.From, msg.To, msg.Conversation = who, []channel.Party{p.party()}, postConversation(who.Address, w.id)
 	if by != ByCustomer {
 		msg.Direction, msg.OwnTicket, msg.To = channel.Out, true, []channel.Party{who}
@@ -266,14 +266,17 @@ func (*page) unreadable(err error) bool {
 // sameNode compares ids, the part of the Page aside, which differs for photos and
 // albums.
 func sameNode(a, b string) bool {
-	last := func(s string) string { return s[strings.LastIndexByte(s, '_')+1:] }
-	return a == b || (!strings.Contains(a, "_") || !strings.Contains(b, "_")) && last(a) == last(b)
+	return a == b || (!strings.Contains(a, "_") || !strings.Contains(b, "_")) && lastPart(a) == lastPart(b)
 }
 
-// ownGrace is how long a comment of the Page waits for the answer to a send. Who
-// is answered in a thread of several people is told by no event, so that it may
-// be any of ours on its way; and a send that was cut off is looked for within
-// this time.
+// lastPart is an id without what stands before it. Of a post that is the same in
+// all the forms of its id.
+func lastPart(id string) string { return id[strings.LastIndexByte(id, '_')+1:] }
+
+// ownGrace is how long a comment of the Page waits at most while an answer of ours
+// is on its way under the same post. Who is answered in a thread of several people
+// is told by no event, so that it may be any of them; and a send that was cut off
+// is looked for within this time.
 const ownGrace = 90 * time.Second
 
 // comment takes in a comment.
@@ -296,7 +299,7 @@ func (p *page) comment(ctx context.Context, it *channel.Item, w *whole) error {
 		it.Ignored = channel.CauseRule
 		return nil
 	}
-	msg := &channel.Message{ExternalID: w.id, Text: w.text}
+	msg := &channel.Message{ExternalID: w.id, Text: w.text, Group: lastPart(w.post)}
 	if at.post != nil && at.post.From != nil {
 		msg.Context = p.context(*at.post.From, at.post.Message, at.post.Permalink)
 	}

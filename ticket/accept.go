@@ -246,6 +246,9 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	if m == nil {
 		return
 	}
+	if it.Update != nil && m.Group != "" {
+		w.Counters = append(w.Counters, sendingCounter(it.Channel, m.Group))
+	}
 	scheme := d.view().scheme(it.Channel)
 	w.Keys = append(w.Keys, contactKey(scheme, m.From.Address))
 	if m.Direction == channel.Out && len(m.To) > 0 {

@@ -93,7 +93,7 @@ func (u *unit) await(a *arrival) (result, bool) {
 			return result{}, false // it came, and became no message
 		}
 	}
-	if a.item.Message != nil && age >= up.Grace && !u.onItsWay(a) {
+	if a.item.Message != nil && (age >= up.Grace || !u.mayBeOurs(a)) && !u.onItsWay(a) {
 		// It is no message of ours that is on its way. It may be something in a
 		// conversation that begins only now.
 		if begins := a.item.Ignored != "" && up.Item != "" && !came && !u.begun(a); !begins {

@@ -63,6 +63,9 @@ func (l Limits) bounded(it *channel.Item) *channel.Item {
 		note("its id has %d bytes and is left out", len(c.ExternalID))
 		c.ExternalID = ""
 	}
+	if len(c.Group) > maxAddress {
+		c.Group = "" // then nothing is told of it
+	}
 	if slices.ContainsFunc(c.Evidence.IDs, func(id string) bool { return len(id) > maxAddress }) {
 		note("ids that it refers to have more than %d bytes and are left out", maxAddress)
 		c.Evidence.IDs = slices.DeleteFunc(slices.Clone(c.Evidence.IDs), func(id string) bool { return len(id) > maxAddress })

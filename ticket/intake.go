@@ -289,13 +289,16 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 	if newConversation {
 		conv = &Conversation{
 			ID: ConversationID(newID()), Channel: it.Channel, Via: it.Via, Key: m.Conversation, ThreadID: m.Evidence.ThreadID,
-			Contact: contactID, Subject: clean(m.Subject, rules.limits.Subject), Context: m.Context, CreatedAt: u.now,
+			Contact: contactID, Subject: clean(m.Subject, rules.limits.Subject), Context: m.Context, Group: m.Group, CreatedAt: u.now,
 		}
 		u.event(Event{Type: EventConversation, Conversation: conv.ID, Channel: it.Channel})
 	}
 	u.editConversation(conv)
 	if it.Via != "" {
 		conv.Via = it.Via
+	}
+	if conv.Group == "" {
+		conv.Group = m.Group
 	}
 	if conv.ThreadID == "" && conv.Channel == it.Channel {
 		conv.ThreadID = m.Evidence.ThreadID

@@ -72,6 +72,7 @@ type Conversation struct {
 	Contact  ContactID  `json:"contact,omitempty"`
 	Subject  string     `json:"subject,omitempty"`
 	Context  string     `json:"context,omitempty"`
+	Group    string     `json:"group,omitempty"` // see channel.Message
 
 	Participants []Participant `json:"participants,omitempty"`
 	// References are the external ids of its mails, oldest first: the first
@@ -277,6 +278,7 @@ type Message struct {
 	Auto        channel.AutomaticOut `json:"auto,omitempty"`
 	Signature   channel.Signature    `json:"signature,omitzero"`
 	References  []string             `json:"references,omitempty"`
+	Group       string               `json:"group,omitempty"`  // the conversation's
 	How         channel.How          `json:"how,omitempty"`    // in which of the channel's ways it leaves
 	System      bool                 `json:"system,omitempty"` // leaves by Config.System
 	Work        WorkID               `json:"work,omitempty"`   // its send, while there is one

@@ -359,6 +359,9 @@ func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, 
 		To: draft.To, Cc: draft.Cc, Bcc: draft.Bcc, Text: draft.Text, HTML: draft.HTML, CreatedAt: u.now, At: u.now,
 		References: c.References, From: channel.Party{Name: cv.info.Name, Address: cv.info.Address}, How: draft.How,
 	}
+	if by == c.Channel {
+		m.Group = c.Group
+	}
 	if c.Key != "" && last != nil && len(last.ExternalIDs) > 0 {
 		m.References = last.ExternalIDs[:1]
 	}

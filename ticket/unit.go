@@ -37,6 +37,8 @@ type unit struct {
 	// less.
 	referred    map[any][]BodyID
 	kept, freed []BodyID
+	// sending are the counters that count the messages that were read.
+	sending map[MessageID]string
 }
 
 func newUnit(now time.Time, snap *Snapshot, by Actor) *unit {
@@ -45,8 +47,10 @@ func newUnit(now time.Time, snap *Snapshot, by Actor) *unit {
 		wakes: map[string]bool{}, claimed: map[Key]bool{},
 		before: map[TicketID]Ticket{}, convs: map[ConversationID]Conversation{},
 		edited: map[any]bool{}, limit: map[routing.AgentID]int{}, referred: map[any][]BodyID{},
+		sending: map[MessageID]string{},
 	}
 	u.readReferences()
+	u.readSending()
 	return u
 }
 
@@ -180,7 +184,7 @@ func conversationOwner(c *Conversation) routing.AgentID {
 
 // finish completes the changes: agents' loads follow ownership, and queues are
 // looked at again when capacity was freed or something new waits, and references
-// to bodies are counted. It is the only place that does any of it. Where
+// to bodies, and messages on their way, are counted. It is the only place that does any of it. Where
 // capacity was freed it needs the queues as they are now, of which this node's
 // view may not know yet: errQueues says so.
 func (u *unit) finish() error {
@@ -238,6 +242,7 @@ func (u *unit) finish() error {
 		u.addWork(&Work{Kind: WorkAssign, Queue: q})
 	}
 	u.countReferences()
+	u.countSending()
 	return nil
 }
 
