@@ -42,19 +42,29 @@ type Cyrus struct {
 // cyrusPrograms is where Debian keeps the programs of Cyrus.
 const cyrusPrograms = "/usr/lib/cyrus/bin"
 
+// cyrusServer returns where the server itself is: Debian's package of it cannot
+// be installed beside Dovecot's, so that it may have been unpacked elsewhere.
+func cyrusServer() (string, error) {
+	path, err := exec.LookPath(filepath.Join(cyrusPrograms, "imapd"))
+	if err != nil {
+		path, err = exec.LookPath("/usr/local/lib/cyrus/imapd")
+	}
+	return path, err
+}
+
 // StartCyrus starts a Cyrus 3 that ends with the test and leaves nothing behind.
-// Where none is installed the test is skipped; with ANTEROOM_REQUIRE=all in the
-// environment it fails instead.
+// It takes Debian's package cyrus-common, and the program imapd of cyrus-imapd in its place
+// or in /usr/local/lib/cyrus. Where they are missing the test is skipped; with
+// ANTEROOM_REQUIRE=all in the environment it fails instead.
 func StartCyrus(t testing.TB, opts CyrusOptions) *Cyrus {
 	t.Helper()
-	for _, name := range []string{"master", "imapd", "ctl_cyrusdb"} {
-		if _, err := exec.LookPath(filepath.Join(cyrusPrograms, name)); err != nil {
-			lacking(t, "cyrus-imapd is not installed")
-		}
+	_, missing := exec.LookPath(filepath.Join(cyrusPrograms, "master"))
+	server, err := cyrusServer()
+	if err != nil || missing != nil {
+		lacking(t, "Cyrus (cyrus-common, and imapd of cyrus-imapd) is not installed")
 	}
 	c := &Cyrus{user: opts.User}
 	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
-	var err error
 	if c.dir, err = os.MkdirTemp("", "cy"); err != nil {
 		t.Fatalf("emailtest: %v", err)
 	}
@@ -67,7 +77,7 @@ func StartCyrus(t testing.TB, opts CyrusOptions) *Cyrus {
 			t.Errorf("emailtest: %v", err)
 		}
 	})
-	if err = c.prepare(opts); err == nil {
+	if err = c.prepare(opts, server); err == nil {
 		err = c.Start()
 	}
 	if err != nil {
@@ -92,6 +102,9 @@ func (c *Cyrus) Port() int {
 // ClientTLS returns a client configuration that trusts the server and no other.
 func (c *Cyrus) ClientTLS() *tls.Config { return &tls.Config{RootCAs: c.ca.Pool()} }
 
+// CA returns the authority of the server's certificate.
+func (c *Cyrus) CA() *CA { return c.ca }
+
 // said is what the programs have printed; they log to syslog.
 func (c *Cyrus) said() string {
 	b, err := os.ReadFile(filepath.Join(c.dir, "out"))
@@ -102,7 +115,7 @@ func (c *Cyrus) said() string {
 }
 
 // prepare writes the configuration and makes the folders.
-func (c *Cyrus) prepare(opts CyrusOptions) error {
+func (c *Cyrus) prepare(opts CyrusOptions, server string) error {
 	// Started as root it becomes who it is told to be.
 	as, err := user.Current()
 	if err == nil && os.Geteuid() == 0 {
@@ -140,7 +153,7 @@ func (c *Cyrus) prepare(opts CyrusOptions) error {
 		}
 	}
 	_, domain, _ := strings.Cut(opts.User, "@")
-	fill := strings.NewReplacer("DIR", c.dir, "PROGRAMS", cyrusPrograms, "PORT", strconv.Itoa(c.Port()),
+	fill := strings.NewReplacer("DIR", c.dir, "PROGRAMS", cyrusPrograms, "SERVER", server, "PORT", strconv.Itoa(c.Port()),
 		"USER", as.Username, "GROUP", group.Name, "DOMAIN", domain)
 	for name, content := range map[string]string{
 		"server.pem": string(pem), "imapd.conf": fill.Replace(cyrusConfig) + opts.Config, "cyrus.conf": fill.Replace(cyrusServices),
@@ -194,7 +207,7 @@ const cyrusServices = `START {
   recover cmd="PROGRAMS/ctl_cyrusdb -C DIR/imapd.conf -r"
 }
 SERVICES {
-  imaps cmd="PROGRAMS/imapd -C DIR/imapd.conf -s" listen="127.0.0.1:PORT" prefork=0 maxchild=100
+  imaps cmd="SERVER -C DIR/imapd.conf -s" listen="127.0.0.1:PORT" prefork=0 maxchild=100
 }
 EVENTS {
 }

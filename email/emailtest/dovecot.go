@@ -86,6 +86,9 @@ func (d *Dovecot) Port() int {
 // ClientTLS returns a client configuration that trusts the server and no other.
 func (d *Dovecot) ClientTLS() *tls.Config { return &tls.Config{RootCAs: d.ca.Pool()} }
 
+// CA returns the authority of the server's certificate.
+func (d *Dovecot) CA() *CA { return d.ca }
+
 // Log returns what Dovecot has logged so far.
 func (d *Dovecot) Log() string {
 	b, err := os.ReadFile(filepath.Join(d.dir, "log"))
