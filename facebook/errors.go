@@ -57,6 +57,12 @@ type known struct {
 	after time.Duration
 }
 
+// Names of errors that stop all that the Page writes.
+const (
+	codeRestricted = "page_restricted"
+	codeBlocked    = "blocked"
+)
+
 // Causes and remedies that several errors share.
 const (
 	fixReconnect = "Connect the Page again."
@@ -72,7 +78,7 @@ var subcodes = map[int]known{
 	2018278: {ClassFinal, "window_closed", "the customer's last act is too long ago", fixWindow, 0},
 	2018065: {ClassFinal, "window_closed", "the customer's last act is too long ago", fixWindow, 0},
 	2534022: {ClassFinal, "window_closed", "the customer's last act is too long ago", fixWindow, 0},
-	1893063: {ClassRetry, "page_restricted", "Facebook does not let the Page send for now", "See the Page's quality in its settings.", time.Hour},
+	1893063: {ClassRetry, codeRestricted, "Facebook does not let the Page send for now", "See the Page's quality in its settings.", time.Hour},
 	2018022: {ClassRetry, "too_many", "too many messages were sent", "", 10 * time.Minute},
 	2018338: {ClassRetry, "too_many", "too many tagged messages were sent", "", time.Hour},
 	2018108: {ClassFinal, "unavailable", "this person cannot be written to now", "", 0},
@@ -118,7 +124,7 @@ var codes = map[int]known{
 	613:     {ClassRetry, "throttled", "Facebook was called too often", "", time.Minute},
 	80001:   {ClassRetry, "throttled", "Facebook was called too often for this Page", "", 5 * time.Minute},
 	80006:   {ClassRetry, "throttled", "too many messages for this Page", "", 5 * time.Minute},
-	368:     {ClassRetry, "blocked", "Facebook blocks this for a while, for its policies", "See the Page's quality in its settings.", 6 * time.Hour},
+	368:     {ClassRetry, codeBlocked, "Facebook blocks this for a while, for its policies", "See the Page's quality in its settings.", 6 * time.Hour},
 	3:       {ClassAuthorization, "capability", "the app lacks a capability", "See the app's settings at Facebook.", 0},
 	10:      {ClassAuthorization, "permission", "a permission is missing", fixAdmin, 0},
 	102:     {ClassAuthorization, "token_invalid", "the access token is not valid", fixReconnect, 0},
@@ -149,6 +155,8 @@ func (e *Error) lookup() known {
 	}
 	k, ok := codes[e.Code]
 	switch {
+	case e.Code == 10 && e.Subcode != 0: // some rule about this one message, not the permission
+		return known{ClassFinal, "refused", "Facebook refuses it", "", 0}
 	case ok:
 		return k
 	case e.Code >= 200 && e.Code <= 299:

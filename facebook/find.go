@@ -47,7 +47,7 @@ func (p *page) Find(ctx context.Context, out *channel.Outbound) (channel.Receipt
 	for _, part := range missing {
 		id := ""
 		for _, m := range seen {
-			if part.file == nil && sameWords(m.text, part.text) {
+			if part.file == nil && sameWords(m.text, part.text) && !p.anothers(m.id, metadata(out.Token, part.n)) {
 				if id != "" {
 					id = ""
 					break
@@ -62,6 +62,23 @@ func (p *page) Find(ctx context.Context, out *channel.Outbound) (channel.Receipt
 		s.sent(part, id)
 	}
 	return s.receipt, found, nil
+}
+
+// notedAs keeps which part of ours, by its metadata, something is that the Page
+// wrote; it is empty for what was written elsewhere.
+func (p *page) notedAs(id, metadata string) {
+	until := p.app.now().Add(p.app.limits().CacheFor)
+	if metadata != "" {
+		p.app.cache.sent.put(metadata, id, until)
+	}
+	p.app.cache.sent.put("id:"+id, metadata, until)
+}
+
+// anothers reports whether something that the Page wrote is known to be another
+// message, which says the same words.
+func (p *page) anothers(id, metadata string) bool {
+	known, ok := p.app.cache.sent.get(p.app.now(), "id:"+id)
+	return ok && known != metadata
 }
 
 func sameWords(a, b string) bool {

@@ -11,10 +11,12 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -36,6 +38,8 @@ type call struct {
 	// page and pool say which of Facebook's budgets it uses.
 	page string
 	pool pool
+	// says is set for what writes a message or a comment.
+	says bool
 	// background calls give way when the budget is nearly used up.
 	background bool
 	out        any
@@ -50,6 +54,9 @@ var errNotConnected = errors.New("facebook: not connected")
 func (a *App) do(ctx context.Context, c call) error {
 	a.prepare()
 	if err := a.usage.admit(ctx, a.now(), c); err != nil {
+		if _, told := errors.AsType[*Error](err); !told { // it was not waited for
+			err = fmt.Errorf("facebook: %s: %w: %w", c.name(), err, errNotConnected)
+		}
 		return err
 	}
 	limit := a.limits().Call
@@ -62,15 +69,16 @@ func (a *App) do(ctx context.Context, c call) error {
 	if err != nil {
 		return fmt.Errorf("facebook: %w: %w", err, errNotConnected)
 	}
-	resp, err := a.client.Do(req)
+	var conn connecting
+	resp, err := a.client.Do(req.WithContext(conn.watch(ctx)))
 	if err != nil {
-		return a.lost(c, err)
+		return a.lost(c, &conn, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, a.limits().Response+1))
 	a.usage.learn(a.now(), c, resp.Header)
 	if err != nil {
-		return a.lost(c, err)
+		return a.lost(c, &conn, err)
 	}
 	if int64(len(body)) > a.limits().Response {
 		return fmt.Errorf("facebook: the answer to %s has more than %d bytes", c.name(), a.limits().Response)
@@ -88,14 +96,28 @@ func (a *App) do(ctx context.Context, c call) error {
 	return nil
 }
 
+// connecting watches whether a call got a connection: without one nothing left,
+// whatever the error.
+type connecting struct{ asked, got atomic.Bool }
+
+func (c *connecting) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { c.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { c.got.Store(true) },
+	})
+}
+
+// failed is false where the transport does not tell.
+func (c *connecting) failed() bool { return c.asked.Load() && !c.got.Load() }
+
 // lost is the error of a connection. That of net/http tells the whole URL.
-func (a *App) lost(c call, err error) error {
+func (a *App) lost(c call, conn *connecting, err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
 	var op *net.OpError
 	var refused interface{ NotConnected() bool }
-	if errors.As(err, &op) && op.Op == "dial" || errors.As(err, &refused) && refused.NotConnected() {
+	if conn.failed() || errors.As(err, &op) && op.Op == "dial" || errors.As(err, &refused) && refused.NotConnected() {
 		return fmt.Errorf("facebook: %s: %w: %w", c.name(), err, errNotConnected)
 	}
 	return fmt.Errorf("facebook: %s: %w", c.name(), err)

@@ -171,9 +171,12 @@ func (p *page) echo(ctx context.Context, it *channel.Item, in *parsed) error {
 	if token, part, ok := readMetadata(m.Message.Metadata); ok {
 		up.Tokens = []string{token}
 		up.Recipients = []channel.RecipientStatus{{Address: partName(who, part)}}
-		if string(m.Message.AppID) == p.app.ID {
-			p.app.cache.sent.put(m.Message.Metadata, string(m.Message.MID), p.app.now().Add(p.app.limits().CacheFor))
-		}
+	}
+	switch ours := string(m.Message.AppID) == p.app.ID; {
+	case ours && len(up.Tokens) > 0:
+		p.notedAs(string(m.Message.MID), m.Message.Metadata)
+	case !ours && m.Message.AppID != "":
+		p.notedAs(string(m.Message.MID), "")
 	}
 	msg := &channel.Message{Direction: channel.Out, Conversation: messageConversation(who), ExternalID: string(m.Message.MID),
 		Text: plain(m.Message.Text), From: p.party(), To: []channel.Party{{Address: who, Name: p.name(ctx, who, m.Recipient.Name)}}}

@@ -47,6 +47,7 @@ type page struct {
 	mu       sync.Mutex
 	secrets  channel.Credentials
 	broken   channel.Status // what is wrong, if State is set
+	refused  channel.Status // what is wrong with sending
 	control  control
 	lastSeen time.Time
 	opened   time.Time
@@ -156,6 +157,9 @@ func (p *page) token() string {
 func (p *page) report() {
 	p.mu.Lock()
 	s := p.broken
+	if s.State != channel.StateNeedsAuthorization && p.refused.State != "" {
+		s = p.refused
+	}
 	s.LastSeen = p.lastSeen
 	noToken := p.secrets.Get(credToken) == ""
 	p.mu.Unlock()
@@ -184,15 +188,33 @@ func (p *page) trouble(err error) {
 	} else if err != nil {
 		s = channel.Status{State: channel.StateDegraded, Reason: oneLine(err.Error()), NextTry: p.app.now().Add(p.app.limits().Upkeep)}
 	}
+	p.set(&p.broken, s)
+}
+
+// set changes a part of the Page's status.
+func (p *page) set(part *channel.Status, s channel.Status) {
 	p.mu.Lock()
-	// Only a success of a call that needs it says that the token works again.
-	changed := p.broken.State != s.State || p.broken.Reason != s.Reason
-	p.broken = s
+	changed := part.State != s.State || part.Reason != s.Reason
+	*part = s
 	p.mu.Unlock()
 	if changed {
 		p.report()
 	}
 }
+
+// denied takes into the status that the Page may not send. Only a send that
+// succeeds ends it: what the upkeep calls needs other permissions.
+func (p *page) denied(se *channel.SendError) {
+	switch {
+	case se.Authorization:
+		p.set(&p.refused, channel.Status{State: channel.StateNeedsAuthorization, Reason: oneLine(se.Reason)})
+	case se.Code == codeRestricted || se.Code == codeBlocked:
+		p.set(&p.refused, channel.Status{State: channel.StateDegraded, Reason: oneLine(se.Reason), NextTry: p.app.now().Add(se.After)})
+	}
+}
+
+// allowed takes into the status that the Page may send.
+func (p *page) allowed() { p.set(&p.refused, channel.Status{}) }
 
 // arrival is the item of an event that came in. What needs nothing from the
 // network is understood at once.

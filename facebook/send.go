@@ -11,9 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -117,9 +114,7 @@ func (p *page) Send(ctx context.Context, out *channel.Outbound) (channel.Receipt
 	for _, part := range s.parts {
 		if err := s.send(ctx, part); err != nil {
 			se := sendError(err, true)
-			if se.Authorization {
-				p.trouble(err)
-			}
+			p.denied(se)
 			s.pending(part.n)
 			return s.receipt, se
 		}
@@ -263,58 +258,6 @@ func fileKind(mediaType string) string {
 	return "file"
 }
 
-// splitText cuts a text into parts of at most limit UTF-16 units, at the end of a
-// line if there is one in the second half, else between words, else anywhere but
-// within a character.
-func splitText(s string, limit int) []string {
-	var out []string
-	for s != "" {
-		units, end, line, word := 0, len(s), 0, 0
-		for i, r := range s {
-			n := utf16.RuneLen(r)
-			if units+n > limit {
-				end = i
-				break
-			}
-			units += n
-			if r == '\n' && units > limit/2 {
-				line = i
-			}
-			if unicode.IsSpace(r) && i > 0 {
-				word = i
-			}
-		}
-		if end < len(s) {
-			next, _ := utf8.DecodeRuneInString(s[end:])
-			switch {
-			case unicode.IsSpace(next):
-			case line > 0:
-				end = line
-			case word > 0:
-				end = word
-			default:
-				end = beforeMark(s, end)
-			}
-		}
-		if t := strings.TrimSpace(s[:end]); t != "" {
-			out = append(out, t)
-		}
-		s = strings.TrimSpace(s[end:])
-	}
-	return out
-}
-
-// beforeMark moves a cut so that no mark is parted from its letter.
-func beforeMark(s string, end int) int {
-	for at := end; at > end-64 && at > 0; at-- {
-		r, _ := utf8.DecodeRuneInString(s[at:])
-		if s[at]&0xC0 != 0x80 && !unicode.IsMark(r) && r != '\u200d' {
-			return at
-		}
-	}
-	return end
-}
-
 // checkPrivate asks whether a comment or post can be answered privately, before
 // its one answer is tried.
 func (s *sending) checkPrivate(ctx context.Context) error {
@@ -386,7 +329,7 @@ func (s *sending) message(ctx context.Context, part part) error {
 		Message   ident `json:"message_id"`
 	}
 	c := s.page.call(s.page.id+"/messages", poolMessenger, params, &out)
-	c.method, c.file = http.MethodPost, part.file
+	c.method, c.file, c.says = http.MethodPost, part.file, true
 	if err := s.page.app.do(ctx, c); err != nil {
 		return err
 	}
@@ -396,10 +339,7 @@ func (s *sending) message(ctx context.Context, part part) error {
 	if s.private && string(out.Recipient) != s.who {
 		s.receipt.Address = string(out.Recipient)
 	}
-	if s.out.Token != "" {
-		s.page.app.cache.sent.put(metadata(s.out.Token, part.n), string(out.Message), s.page.app.now().Add(s.page.app.limits().CacheFor))
-	}
-	s.sent(part, string(out.Message))
+	s.note(part, string(out.Message))
 	return nil
 }
 
@@ -408,15 +348,24 @@ func (s *sending) comment(ctx context.Context, part part) error {
 		ID ident `json:"id"`
 	}
 	c := s.page.call(s.target+"/comments", poolPages, url.Values{"message": {part.text}}, &out)
-	c.method = http.MethodPost
+	c.method, c.says = http.MethodPost, true
 	if err := s.page.app.do(ctx, c); err != nil {
 		return err
 	}
 	if out.ID == "" {
 		return &Error{Status: http.StatusOK, Message: "the answer names no comment"}
 	}
-	s.sent(part, string(out.ID))
+	s.note(part, string(out.ID))
 	return nil
+}
+
+// note is sent, and keeps what the part is called.
+func (s *sending) note(part part, id string) {
+	if s.out.Token != "" {
+		s.page.notedAs(id, metadata(s.out.Token, part.n))
+	}
+	s.page.allowed()
+	s.sent(part, id)
 }
 
 // sent notes that a part was taken.

@@ -208,6 +208,7 @@ func TestErrorsOfTheGraphAreClassified(t *testing.T) {
 		{graphtest.Fault{Code: 10, Subcode: 2018065}, channel.Rejected, "window_closed", false, 0},
 		{graphtest.Fault{Code: 10, Subcode: 2534022}, channel.Rejected, "window_closed", false, 0},
 		{graphtest.Fault{Code: 10, Subcode: 1893063}, channel.NotSent, "page_restricted", false, time.Hour},
+		{graphtest.Fault{Code: 10, Subcode: 999999}, channel.Rejected, "refused", false, 0},
 		{graphtest.Fault{Code: 10, Subcode: 2018108}, channel.Rejected, "unavailable", false, 0},
 		{graphtest.Fault{Code: 551}, channel.Rejected, "unavailable", false, 0},
 		{graphtest.Fault{Code: 551, Subcode: 1545041}, channel.Rejected, "unavailable", false, 0},

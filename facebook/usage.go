@@ -37,6 +37,7 @@ type budget struct {
 	percent int
 	at      time.Time
 	until   time.Time // nothing before
+	why     *Error    // of until, if it is no matter of how many calls
 }
 
 func (u *usage) of(key string) *budget {
@@ -56,23 +57,34 @@ func (c call) budgets() []string {
 	if c.page != "" {
 		out = append(out, string(c.pool)+":"+c.page)
 	}
+	if c.says && c.page != "" {
+		out = append(out, c.writes())
+	}
 	return out
 }
+
+// writes is the budget of messages and comments: Facebook may forbid these alone.
+func (c call) writes() string { return "writes:" + string(c.pool) + ":" + c.page }
 
 // admit waits until a call may be made, or says when it may.
 func (u *usage) admit(ctx context.Context, now time.Time, c call) error {
 	u.mu.Lock()
 	percent := 0
 	var wait time.Duration
+	var why *Error
 	for _, key := range c.budgets() {
 		b := u.of(key)
-		wait = max(wait, b.until.Sub(now))
+		if left := b.until.Sub(now); left > wait {
+			wait, why = left, b.why
+		}
 		if now.Sub(b.at) < usageHolds {
 			percent = max(percent, b.percent)
 		}
 	}
 	u.mu.Unlock()
 	switch {
+	case wait > 0 && why != nil:
+		return &Error{Status: why.Status, Code: why.Code, Subcode: why.Subcode, Message: why.Message, After: wait, local: true}
 	case wait > 0:
 		return &Error{Code: 32, Message: "calls are paused", After: wait, local: true}
 	case percent < slowFrom:
@@ -129,18 +141,21 @@ func (u *usage) learn(now time.Time, c call, h http.Header) {
 // throttled pauses the calls of the budget that an error speaks of, since calls
 // made meanwhile prolong it.
 func (u *usage) throttled(now time.Time, c call, e *Error) {
-	if e.Name() != "throttled" && e.Name() != "too_many" {
-		return
-	}
 	key := string(c.pool) + ":" + c.page
-	if c.page == "" || e.Code == 4 && e.Subcode == 0 {
+	var why *Error
+	switch name := e.Name(); {
+	case (name == codeRestricted || name == codeBlocked) && c.page != "" && c.says:
+		key, why = c.writes(), e
+	case name != "throttled" && name != "too_many":
+		return
+	case c.page == "", e.Code == 4 && e.Subcode == 0:
 		key = string(poolApp)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	b := u.of(key)
 	if until := now.Add(e.pause()); until.After(b.until) {
-		b.until = until
+		b.until, b.why = until, why
 	}
 	e.After = max(e.After, b.until.Sub(now))
 }

@@ -123,11 +123,37 @@ func (a *attempt) settleFound(ctx context.Context, r channel.Receipt, found chan
 		if partlySent(a.msg) && !coversPending(a.msg, r) {
 			break
 		}
-		return a.settle(ctx, r, nil)
+		switch other, err := a.isAnothers(ctx, r); {
+		case err != nil:
+			return err
+		case other:
+			r = channel.Receipt{}
+		default:
+			return a.settle(ctx, r, nil)
+		}
 	case channel.FoundNo:
 		return a.settle(ctx, r, &channel.SendError{Outcome: channel.NotSent, Code: "not_found", Reason: "an earlier try did not send it"})
 	}
 	return a.settle(ctx, r, &channel.SendError{Outcome: channel.Unknown, Code: "interrupted", Reason: "an earlier try was interrupted after it may have been sent"})
+}
+
+// isAnothers reports whether what was found is known as another message: one
+// that says the same.
+func (a *attempt) isAnothers(ctx context.Context, r channel.Receipt) (bool, error) {
+	w := Want{}
+	for _, id := range r.ExternalIDs {
+		w.Keys = append(w.Keys, externalKey(a.msg.Channel, id))
+	}
+	snap, err := a.desk.store.Snapshot(ctx, w)
+	if err != nil {
+		return false, fmt.Errorf("ticket: read what was found: %w", err)
+	}
+	for _, ref := range snap.Refs {
+		if ref.Kind == RefMessage && ref.ID != string(a.msg.ID) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // coversPending reports whether a receipt speaks of every pending recipient.

@@ -1,0 +1,4 @@
+package facebook
+
+// SplitText is splitText.
+var SplitText = splitText
