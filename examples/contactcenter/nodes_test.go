@@ -21,7 +21,12 @@ var cluster pgtest.Cluster
 // nodes starts hosts on one database, with one folder for keys and bodies.
 func nodes(t *testing.T, n int, args ...string) []*running {
 	t.Helper()
-	url, data := cluster.Database(t), t.TempDir()
+	return nodesOn(t, cluster.Database(t), n, args...)
+}
+
+func nodesOn(t *testing.T, url string, n int, args ...string) []*running {
+	t.Helper()
+	data := t.TempDir()
 	hosts := make([]*running, n)
 	for i := range hosts {
 		opts := testOptions(t, append([]string{"-store", url, "-blobs", "file://" + data}, args...)...)
@@ -106,6 +111,73 @@ func TestTwoNodesShareOneDatabase(t *testing.T) {
 	require.EqualValues(t, n+3, b.call("GET", "/api/ledger", nil, 200)["messages"])
 	for _, server := range []*emailtest.SMTP{relay, shop} {
 		require.Len(t, server.Messages(), len(uniqueIDs(t, server)), "nothing was sent twice")
+	}
+}
+
+// Processes that poll, through a pooler that passes on neither prepared
+// statements nor notifications, as PgBouncer before 1.21.
+func TestWhatOneNodeMakesIsLiveOnAllAndBouncesNoMail(t *testing.T) {
+	t.Parallel()
+	url := cluster.Bouncer(t)(cluster.Database(t)) + "&default_query_exec_mode=exec"
+	hosts := nodesOn(t, url, 3, "-store-listen", "off")
+	hosts[0].office(nil, object{})
+	const boxes = 6
+	sent := 0
+	send := func(r *running, to string) {
+		sent++
+		from := fmt.Sprintf("khach%d@customer.example", sent)
+		r.delivered(from, to, plainMail(from, to, fmt.Sprint("Thu ", sent), "Xin chao")) // a refusal for good ends the test
+	}
+	var ids []string
+	for i := range boxes {
+		name := fmt.Sprint("box", i)
+		c := hosts[i%3].call("POST", "/api/channels", object{"kind": "email.hosted", "name": name, "config": object{"local_part": name}, "settings": object{"queue": "support"}}, 201)
+		ids = append(ids, text(c, "id"))
+		for _, r := range hosts {
+			send(r, name+"@portal.localhost")
+		}
+	}
+	// Off, here: told to come later there, too, soon; and on again.
+	hosts[0].call("PATCH", "/api/channels/"+ids[0], object{"settings": object{"active": false}}, 200)
+	code := func(r *running, to string) int {
+		raw := plainMail("x@customer.example", to, fmt.Sprint("Thu ", sent+1), "Con do khong")
+		err := smtp.SendMail(r.host.smtpL.Addr().String(), nil, "x@customer.example", []string{to}, []byte(strings.ReplaceAll(raw, "\n", "\r\n")))
+		var answer *textproto.Error
+		if errors.As(err, &answer) {
+			return answer.Code
+		}
+		require.NoError(t, err)
+		sent++
+		return 250
+	}
+	for _, r := range hosts[1:] {
+		require.Eventually(t, func() bool { return code(r, "box0@portal.localhost") == 450 }, time.Minute, 20*time.Millisecond)
+	}
+	hosts[2].call("PATCH", "/api/channels/"+ids[0], object{"settings": object{"active": true}}, 200)
+	for _, r := range hosts {
+		send(r, "box0@portal.localhost")
+	}
+	// A name that changed here is the one there.
+	hosts[1].call("PATCH", "/api/channels/"+ids[1], object{"name": "Ten moi"}, 200)
+	for _, r := range hosts {
+		r.eventually("/api/channels/"+ids[1], func(o object) bool { return text(o, "name") == "Ten moi" })
+	}
+	// What is removed here is unknown there.
+	hosts[1].call("DELETE", "/api/channels/"+ids[2], nil, 204)
+	for _, r := range hosts {
+		require.Eventually(t, func() bool { return code(r, "box2@portal.localhost") == 550 }, time.Minute, 20*time.Millisecond)
+	}
+	for _, r := range hosts {
+		require.EqualValues(t, sent, r.call("GET", "/api/ledger", nil, 200)["messages"])
+		made := 0
+		list, _ := r.call("GET", "/api/events?limit=500", nil, 200)["events"].([]any)
+		for i, e := range list {
+			require.EqualValues(t, i+1, get(e, "cursor"))
+			if text(e, "type") == "channel.created" {
+				made++
+			}
+		}
+		require.Equal(t, boxes+1, made)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // options is what the command line and the environment say.
 type options struct {
 	store, data, blobs string
+	storeListen        string
 	portal, domain     string
 	node               string
 	http, smtp, lmtp   string
@@ -49,6 +50,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs := flag.NewFlagSet("contactcenter", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE (default sqlite:anteroom.db in -data)")
+	fs.StringVar(&o.storeListen, "store-listen", "", "with PostgreSQL behind a pooler: the connection `string` past it by which processes are told of each other's writes, or off, to poll for them (default that of -store)")
 	fs.StringVar(&o.data, "data", "anteroom-data", "`folder` for database, blobs and keys")
 	fs.StringVar(&o.blobs, "blobs", "", "`where` large bodies go: file://DIR, or the URL of a bucket whose driver is linked (default a folder in -data)")
 	fs.StringVar(&o.portal, "portal", "main", "the portal's `name`, the key of everything it stores")
@@ -88,6 +90,9 @@ func (o *options) check() error {
 	case scheme != "sqlite" && scheme != "memory":
 		// The rest may hold a password.
 		return fmt.Errorf("-store %s: is none of sqlite:PATH, memory: and postgres://USER@HOST/DATABASE", scheme)
+	}
+	if o.storeListen != "" && !isPostgres(scheme) {
+		return fmt.Errorf("-store-listen goes with -store postgres://USER@HOST/DATABASE")
 	}
 	if err := checkBlobs(o.blobs, scheme); err != nil {
 		return err

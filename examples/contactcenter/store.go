@@ -29,7 +29,15 @@ func openStore(ctx context.Context, o options) (ticket.Backend, ticket.Blobs, er
 		return nil, nil, err
 	}
 	if isPostgres(scheme) {
-		backend, err := pgstore.Open(ctx, o.store)
+		var opts []pgstore.Option
+		switch o.storeListen {
+		case "":
+		case "off":
+			opts = append(opts, pgstore.Listen(""))
+		default:
+			opts = append(opts, pgstore.Listen(o.storeListen))
+		}
+		backend, err := pgstore.Open(ctx, o.store, opts...)
 		if err != nil {
 			return nil, nil, fmt.Errorf("-store: %w", err)
 		}
