@@ -17,8 +17,8 @@ func holds(ctx context.Context) []Hold {
 }
 
 // whileHeld keeps renewing a named lease that the caller has just taken. held
-// ends with ctx, and when the lease cannot be renewed. release gives the lease
-// up; it must be called.
+// ends with ctx, when another has the lease, and when it has run out since the
+// store could not be reached. release gives the lease up; it must be called.
 //
 // What is decided with held is written only while the lease is owner's: a node
 // that paused for longer than its lease, and does not know it yet, writes
@@ -28,9 +28,20 @@ func (d *Desk) whileHeld(ctx context.Context, name, owner string) (held context.
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		defer cancel()
-		for sleep(held, d.cfg.Timing.Lease/3) == nil {
-			if ok, err := d.store.Lease(held, name, owner, d.now(), d.now().Add(d.cfg.Timing.Lease)); err != nil || !ok {
+		long := d.cfg.Timing.Lease
+		ends, pause := d.now().Add(long), long/3
+		for sleep(held, pause) == nil {
+			now := d.now()
+			asking, done := context.WithTimeout(held, ends.Sub(now))
+			ok, err := d.store.Lease(asking, name, owner, now, now.Add(long))
+			done()
+			switch {
+			case err == nil && !ok, err != nil && !d.now().Before(ends):
 				return
+			case err == nil:
+				ends, pause = now.Add(long), long/3
+			default: // a store that was restarted is back soon
+				pause = min(long/20, ends.Sub(d.now()))
 			}
 		}
 	})

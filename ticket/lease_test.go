@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/channel"
+	"github.com/anteroom/anteroom/channel/channeltest"
 	"github.com/anteroom/anteroom/ticket"
 )
 
@@ -208,4 +209,54 @@ func hanging(s ticket.Store, hang *atomic.Bool, over *chan struct{}) ticket.Stor
 			return errors.New("connection lost")
 		}
 	}}
+}
+
+// leaseStore is a store in which leases cannot be asked for while broken.
+type leaseStore struct {
+	ticket.Store
+	broken *atomic.Bool
+}
+
+func (s *leaseStore) Lease(ctx context.Context, name, owner string, now, until time.Time) (bool, error) {
+	if s.broken.Load() {
+		return false, errors.New("it is restarted")
+	}
+	return s.Store.Lease(ctx, name, owner, now, until)
+}
+
+func TestAnExclusiveChannelOutlivesARestartOfTheStoreButNotItsLease(t *testing.T) {
+	var broken atomic.Bool
+	inOffice(t, func(c *ticket.Config) { c.Store = &leaseStore{c.Store, &broken} }, func(o *office) {
+		const box = "help@office.example"
+		o.connect(channeltest.MemoryAccount{Address: box, Mail: true, Exclusive: true}, ticket.Settings{})
+		require.Equal(t, 1, o.net.Receivers(box))
+		broken.Store(true)
+		time.Sleep(45 * time.Second) // it was to be renewed
+		require.Equal(t, 1, o.net.Receivers(box), "it is still this node's")
+		broken.Store(false)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, 1, o.net.Receivers(box))
+		broken.Store(true)
+		time.Sleep(61 * time.Second)
+		require.Zero(t, o.net.Receivers(box), "by now it may be another's")
+		broken.Store(false)
+		time.Sleep(time.Minute + time.Second)
+		require.Equal(t, 1, o.net.Receivers(box))
+	})
+}
+
+// However long another node has had a channel, and died.
+func TestAnExclusiveChannelIsTakenOverSoonAfterItsLeaseRanOut(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		const box = "help@office.example"
+		ch := o.connect(channeltest.MemoryAccount{Address: box, Mail: true, Exclusive: true}, ticket.Settings{})
+		require.Equal(t, 1, o.net.Receivers(box))
+		ok, err := o.cfg.Store.Lease(o.ctx, "receive:"+string(ch.ID), "another/1", time.Now().Add(time.Hour), time.Now().Add(24*time.Hour))
+		require.NoError(t, err)
+		require.True(t, ok)
+		time.Sleep(23 * time.Hour)
+		require.Zero(t, o.net.Receivers(box))
+		time.Sleep(time.Hour + 11*time.Second)
+		require.Equal(t, 1, o.net.Receivers(box))
+	})
 }

@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -134,17 +135,35 @@ func (d *Desk) startOrStop(o *opened) {
 	}
 }
 
+// takeOver is how often, at the least, a node asks whether an exclusive channel
+// that another has is free.
+const takeOver = 10 * time.Second
+
+var errElsewhere = errors.New("ticket: another node has the channel")
+
 // receive keeps a receiver running, on one node at a time if it is exclusive.
 func (d *Desk) receive(ctx context.Context, id channel.ID, r channel.Receiver) {
 	pause := time.Second
+	// Nobody that an earlier opening of this node was. It is one for all calls of
+	// Receive, so that a lease that could not be given up can be taken again.
+	owner := d.cfg.Node + "/" + randomToken(6)
 	for ctx.Err() == nil {
 		began := d.now()
-		err := d.receiveOnce(ctx, id, r)
+		err := d.receiveOnce(ctx, id, r, owner)
 		if ctx.Err() != nil {
 			return
 		}
 		if d.now().Sub(began) > time.Minute {
 			pause = time.Second
+		}
+		if errors.Is(err, errElsewhere) {
+			// How soon a channel is taken over does not depend on how long it
+			// has been another's.
+			pause = time.Second
+			if sleep(ctx, takeOver/2+rand.N(takeOver/2+1)) != nil {
+				return
+			}
+			continue
 		}
 		if err != nil {
 			d.log.Warn("receive", "channel", id, slog.Any("error", err))
@@ -157,7 +176,7 @@ func (d *Desk) receive(ctx context.Context, id channel.ID, r channel.Receiver) {
 	}
 }
 
-func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receiver) (err error) {
+func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receiver, owner string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.log.Error("receiver panicked", "channel", id, "panic", p, "stack", string(debug.Stack()))
@@ -168,10 +187,12 @@ func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receive
 		return r.Receive(ctx, d)
 	}
 	name := "receive:" + string(id)
-	owner := d.cfg.Node + "/" + randomToken(6) // not what an earlier Receive of this node had
 	held, err := d.store.Lease(ctx, name, owner, d.now(), d.now().Add(d.cfg.Timing.Lease))
-	if err != nil || !held {
-		return err // another node has it; it is asked for again after the pause
+	if err == nil && !held {
+		err = errElsewhere
+	}
+	if err != nil {
+		return err
 	}
 	ctx, release := d.whileHeld(ctx, name, owner)
 	defer release()
