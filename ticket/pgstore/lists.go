@@ -26,6 +26,8 @@ type query struct {
 	// indexed keeps the planner from reading whole tables, which looks cheap
 	// where rows are kept out of line.
 	indexed bool
+	// outer returns a statement around the list, up to its limit; nil is none.
+	outer func() string
 }
 
 // arg adds an argument and returns how it is called in the text.
@@ -100,6 +102,9 @@ func (q *query) sql(ranks []int64, limit int) string {
 func page[V any](ctx context.Context, c conn, s *statements, q *query, p ticket.Page, ranks []int64,
 	scan func(pgx.Rows) (*V, driver.Place, error)) (out []*V, next ticket.Next, err error) {
 	text := s.in(q.sql(ranks, p.Size()+1))
+	if q.outer != nil {
+		text = s.in(q.outer() + strconv.Itoa(p.Size()+1))
+	}
 	batch := &pgx.Batch{}
 	if q.indexed && joined(ctx) == nil { // it lasts to the end of the transaction
 		batch.Queue("SELECT set_config('enable_seqscan', 'off', true)")

@@ -35,9 +35,12 @@
 //
 // # Search
 //
-// Newest first, a search reads the tickets of some days or weeks where that fills
-// a page, so that common words cost no more than rare ones. In the order of the
-// latest update it reads all tickets that have the words.
+// Common words are found by looking at the first tickets of the list, up to some
+// thousand; others by an index of words, newest first among the tickets of some
+// days or weeks where that fills a page. So common words cost no more than rare
+// ones. What costs more the larger the store is: words that are neither, in the
+// order of the latest update; common words that never meet; and common words under
+// a filter that selects few of very many tickets.
 //
 // # The host's own rows
 //
@@ -83,7 +86,8 @@ type options struct {
 	timeout time.Duration
 	listen  string
 	migrate bool
-	writers int             // transactions of a portal under way at a time
+	writers int // transactions of a portal under way at a time
+	walks   walks
 	tracer  pgx.QueryTracer // of tests
 }
 
@@ -115,7 +119,7 @@ func WithoutMigrations() Option { return func(o *options) { o.migrate = false } 
 // brings its schema up to date; several processes may do so at the same time. It
 // fails if the schema is of a newer version of this package.
 func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
-	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1}
+	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1, walks: walks{256, 4096}}
 	for _, opt := range opts {
 		opt(&o)
 	}

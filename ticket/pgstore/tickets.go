@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -56,7 +55,7 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 	}
 	err = p.view(ctx, "list tickets", func(ctx context.Context, c conn, id int64) error {
 		if len(words) > 0 {
-			out, next, err = p.search(ctx, c, id, &f, pg, words)
+			out, next, err = (&finder{ctx, c, p, id, &f, pg, words}).find()
 			return err
 		}
 		q, ranks, _, err := ticketQuery(id, &f, pg)
@@ -67,48 +66,6 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 	})
 	if err != nil {
 		return nil, "", err
-	}
-	return out, next, nil
-}
-
-// search lists the tickets with words. What is common is found among the newest
-// tickets alone: those of the last days, then of the last weeks; only what does
-// not fill a page there, and so is rare, is looked for among all.
-func (p *portal) search(ctx context.Context, c conn, id int64, f *ticket.TicketFilter, pg ticket.Page, words []string) (out []*ticket.Ticket, next ticket.Next, err error) {
-	_, _, at, err := ticketQuery(id, f, pg)
-	if err != nil {
-		return nil, "", err
-	}
-	top := at.ID
-	if top == "" && f.Order == ticket.NewestFirst {
-		err := c.QueryRow(ctx, p.b.sql.in("SELECT id FROM anteroom.tickets WHERE portal = $1 ORDER BY id DESC LIMIT 1"), id).Scan(&top)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, "", nil
-		}
-		if err != nil {
-			return nil, "", err
-		}
-	}
-	for i := len(scopes) - 1; i >= 0; i-- {
-		s := scopes[i]
-		ids := []string{""}
-		if s.chars > 0 {
-			var ok bool
-			if ids, ok = s.window(top); !ok || f.Order != ticket.NewestFirst || f.Number != 0 {
-				continue
-			}
-		}
-		q, ranks, _, err := ticketQuery(id, f, pg)
-		if err != nil {
-			return nil, "", err
-		}
-		found := "id IN (SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(id, ids, words)) + "::tsquery AND portal = $1)"
-		q.and(found)
-		q.indexed = true
-		out, next, err = page(ctx, c, p.b.sql, q, pg, ranks, scanTicket)
-		if err != nil || next != "" {
-			return out, next, err
-		}
 	}
 	return out, next, nil
 }
