@@ -38,6 +38,10 @@ type Info struct {
 	CanStart   bool   // can write first
 	Can        []Verb // what Do accepts
 
+	// SelfAddressed says that what it sends to its own address comes in again by
+	// its own Receive, as an [Item] with the token as Probe.
+	SelfAddressed bool
+
 	// Exclusive says that Receive must run on one node at a time.
 	Exclusive bool
 	// Fleeting says that the source does not keep for long what is not

@@ -33,6 +33,11 @@ const (
 	SeverityError   Severity = "error"
 )
 
+// CodeForwardingConfirmation is the code of a finding that asks a person to
+// confirm a forwarding at the provider; its Data has "code" and "link". It is of no
+// more use once something has come through the forwarding.
+const CodeForwardingConfirmation = "forwarding_confirmation"
+
 // Finding is one result of a check.
 type Finding struct {
 	Code     string            `json:"code"` // "dns", "connect", "tls", "login", "scope_missing" ...

@@ -56,7 +56,8 @@ type Context struct {
 // Its keys are c.Key, if set, and the mail's content key: a SHA-256 over From,
 // Date, Subject, Message-ID and the decoded bodies, so that copies of one mail
 // that came by different ways are one; or over the whole raw mail where it has
-// neither Message-ID nor Date.
+// neither Message-ID nor Date. That of a probe is its token and the way by which
+// it came, since by each way it proves something else.
 //
 // A mail of 100 or more hops is ignored as a loop; a probe carries its token; a
 // forwarding confirmation becomes a notice; an aggregate report is ignored; a
@@ -73,8 +74,10 @@ func Item(raw channel.Body, m *Mail, c Context) *channel.Item {
 		it.Detail = fmt.Sprintf("%d Received fields", m.Received)
 	case isToken(m.Header.Get(ProbeHeader)):
 		it.Probe = m.Header.Get(ProbeHeader)
+		// By each way it is to come in once.
+		it.Keys = []channel.Key{channel.Key("probe:" + it.Probe + ":" + string(c.Via))}
 	case m.Confirmation != nil:
-		it.Notice = notice(m)
+		it.Notice = notice(m, c.Own)
 	case m.MachineReport != "":
 		it.Ignored = channel.CauseReport
 		it.Detail = m.MachineReport + " report"
@@ -224,20 +227,26 @@ func addressed(m *Mail, c Context) bool {
 	return false
 }
 
-// notice is what an admin sees of a forwarding confirmation.
-func notice(m *Mail) *channel.Notice {
+// notice is what an admin sees of a forwarding confirmation. Anybody can ask
+// for a forward to us, so it says whether the address is one of the channel's.
+func notice(m *Mail, own Own) *channel.Notice {
 	c := m.Confirmation
 	who := c.Address
 	if who == "" {
 		who = "an address it does not name"
 	}
 	n := &channel.Notice{Finding: channel.Finding{
-		Code:     "forwarding_confirmation",
+		Code:     channel.CodeForwardingConfirmation,
 		Severity: channel.SeverityWarning,
 		Text:     "Google asks to confirm forwarding from " + who,
 		Fix:      "If you expect this, enter the code in Gmail or open the link.",
 		Data:     map[string]string{"provider": c.Provider, "code": c.Code, "link": c.Link, "address": c.Address},
 	}}
+	if !own.Is(c.Address) {
+		n.Text += ", which is no address of this channel"
+		n.Fix = "Do nothing, unless you know who asks for it: it would bring that address's mail here."
+		n.Data["unexpected"] = "yes"
+	}
 	if len(m.From) > 0 {
 		n.From = m.From[0]
 	}

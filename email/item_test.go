@@ -162,9 +162,17 @@ func TestWhatIsNoMessageIsNone(t *testing.T) {
 	require.Equal(t, "user@example.com", it.Notice.Data["address"])
 	require.Equal(t, "forwarding-noreply@google.com", it.Notice.From.Address)
 	require.NotNil(t, itemOf(t, torture(t, "confirmation-forged"), email.Context{}).Message)
+	require.Equal(t, "yes", it.Notice.Data["unexpected"], "anybody can ask for a forward to us")
+	require.Contains(t, it.Notice.Fix, "Do nothing")
+	it = itemOf(t, torture(t, "confirmation-gmail-en"), email.Context{Own: email.Own{Addresses: []string{"User@example.com"}}})
+	require.NotContains(t, it.Notice.Data, "unexpected")
+	require.Contains(t, it.Notice.Fix, "open the link")
 
 	it = itemOf(t, "X-Anteroom-Probe: "+token+"\r\n"+plainHeader+"\r\n", email.Context{})
 	require.Equal(t, token, it.Probe)
+	other := itemOf(t, "X-Anteroom-Probe: "+token+"\r\n"+plainHeader+"\r\n", email.Context{Via: "hosted"})
+	require.NotEqual(t, it.Keys, other.Keys, "each way is proved by itself")
+	require.Equal(t, it.Keys, itemOf(t, "X-Anteroom-Probe: "+token+"\r\n"+plainHeader+"\r\nmore", email.Context{}).Keys)
 	require.NotNil(t, itemOf(t, "X-Anteroom-Probe: no token\r\n"+plainHeader+"\r\n", email.Context{}).Message)
 }
 

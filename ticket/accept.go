@@ -21,6 +21,8 @@ type arrival struct {
 	self     MessageID // the message of ours that it is itself, by its own id
 	// answersNotice says that a token of a notice to an agent came back.
 	answersNotice bool
+	// probe is the id of the probe of ours that the item is.
+	probe string
 	// before are the messages that an update's watermark means.
 	before []MessageID
 	raw    storedRaw
@@ -119,6 +121,9 @@ func (d *Desk) identify(a *arrival) {
 	}
 	for _, k := range a.item.Keys {
 		a.dups = append(a.dups, NewKey(kind, string(a.item.Channel), string(k)))
+	}
+	if id, ok := d.ring.verify(tokenOfProbe, a.item.Probe); ok {
+		a.probe = string(id)
 	}
 	var tokens []string
 	if up := a.item.Update; up != nil {
@@ -230,6 +235,9 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	}
 	if a.existing {
 		w.Items = append(w.Items, a.record)
+	}
+	if it.Probe != "" {
+		w.Records = append(w.Records, probeRef(it.Channel))
 	}
 	if up := it.Update; up != nil {
 		for _, id := range up.IDs[:min(len(up.IDs), maxEvidence)] {

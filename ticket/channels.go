@@ -338,7 +338,7 @@ func (d *Desk) checkSettings(s Settings) error {
 // Disconnect removes a channel. Its conversations stay; what is pending on it
 // stays pending and can be cancelled. Error: ErrNotFound.
 func (d *Desk) Disconnect(ctx context.Context, id channel.ID) error {
-	refs := []RecordRef{channelRef(id), {recordState, string(id)}}
+	refs := []RecordRef{channelRef(id), {recordState, string(id)}, probeRef(id)}
 	_, err := d.decide(ctx, Actor{Kind: ActorHost}, func() Want { return Want{Records: refs} }, func(u *unit) error {
 		rec := u.snap.Records[refs[0]]
 		if rec == nil {
@@ -351,6 +351,7 @@ func (d *Desk) Disconnect(ctx context.Context, id channel.ID) error {
 		u.release(NewKey("address", strings.ToLower(saved.Address)))
 		u.dropRecord(refs[0])
 		u.dropRecord(refs[1])
+		u.dropRecord(refs[2])
 		u.event(Event{Type: EventChannelDeleted, Channel: id})
 		return nil
 	})
@@ -412,7 +413,27 @@ func (d *Desk) describe(o *opened) *Channel {
 // Check diagnoses a channel: what it finds itself, and what the desk finds in
 // its settings. It may take as long as the channel's own time limits. Error:
 // ErrNotFound.
+//
+// A channel that sends and in which nothing is wrong so far sends a probe to its
+// own address if that is to come in again, directly (Info.SelfAddressed) or through
+// the mailbox to which it is forwarded. Check waits for it for Timing.Probe;
+// a later Check tells whether it has come. The findings' codes are
+//
+//	probe, forward                        it came in directly, or through the forwarding
+//	probe_pending, forward_pending        it has not come in yet
+//	probe_not_found, forward_not_working  none has come in for ten minutes
+//	probe_not_sent                        it could not be sent
 func (d *Desk) Check(ctx context.Context, id channel.ID) ([]channel.Finding, error) {
+	return d.check(ctx, id, true)
+}
+
+// CheckConnection is Check without the probe: nothing is sent. It suits a look
+// that nobody asked for.
+func (d *Desk) CheckConnection(ctx context.Context, id channel.ID) ([]channel.Finding, error) {
+	return d.check(ctx, id, false)
+}
+
+func (d *Desk) check(ctx context.Context, id channel.ID, probe bool) ([]channel.Finding, error) {
 	c, err := d.Channel(ctx, id)
 	if err != nil {
 		return nil, err
@@ -430,12 +451,23 @@ func (d *Desk) Check(ctx context.Context, id channel.ID) ([]channel.Finding, err
 	if ck, ok := o.ch.(channel.Checker); ok {
 		out = append(out, ck.Check(ctx)...)
 	}
+	if s, ok := o.ch.(channel.Sender); ok && probe && !slices.ContainsFunc(out, func(f channel.Finding) bool { return f.Severity == channel.SeverityError }) {
+		probed, err := d.checkProbe(ctx, c, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, probed...)
+	}
 	out = append(out, d.checkDesk(c)...)
 	notices, _, err := d.store.Items(ctx, ItemFilter{Channel: id, Disposition: DisposedNotice}, Page{Limit: 10})
 	if err != nil {
 		return nil, fmt.Errorf("ticket: read notices: %w", err)
 	}
+	proved := d.lastProof(ctx, id)
 	for _, n := range notices {
+		if n.Finding.Code == channel.CodeForwardingConfirmation && n.ReceivedAt.Before(proved) {
+			continue // it was confirmed, or need not be
+		}
 		out = append(out, n.Finding)
 	}
 	if len(out) == 0 {

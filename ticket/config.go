@@ -114,8 +114,11 @@ type Timing struct {
 	// Workers is how many work at once: for each channel's sends, for what it
 	// interprets, and for decisions; default 4. Of those that interpret, up to 64
 	// that take longer than 2 seconds do not count.
-	Workers   int
-	Sweep     time.Duration // between looks for orphans in Blobs, by one node; default 6 hours, below 0: never
+	Workers int
+	Sweep   time.Duration // between looks for orphans in Blobs, by one node; default 6 hours, below 0: never
+	// Probe is how long Check waits for a probe to come in; default 5 seconds,
+	// below 0: none is sent.
+	Probe     time.Duration
 	OrphanAge time.Duration // that a body in Blobs to which nothing refers is kept; default 24 hours
 }
 
@@ -158,6 +161,7 @@ func (c *Config) complete() error {
 	orDefault(&c.Timing.Drain, 20*time.Second)
 	orDefault(&c.Timing.Workers, 4)
 	orDefault(&c.Timing.Sweep, 6*time.Hour)
+	orDefault(&c.Timing.Probe, 5*time.Second)
 	orDefault(&c.Timing.OrphanAge, 24*time.Hour)
 	orDefault(&c.Undo, 10*time.Second)
 	c.Caps.complete()

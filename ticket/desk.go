@@ -25,6 +25,7 @@ const (
 	recordAssigned RecordKind = "assigned" // when an agent was last given work
 	recordKeyRing  RecordKind = "keyring"
 	recordState    RecordKind = "state" // a channel's own, such as a cursor
+	recordProbe    RecordKind = "probe" // of a channel
 )
 
 // Desk is the engine of one portal: it takes items in, decides, keeps, routes

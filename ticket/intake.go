@@ -161,7 +161,7 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 	case it.Ignored != "" && it.Message == nil:
 		return u.record(a, result{disposition: DisposedIgnored, cause: it.Ignored}, nil)
 	case it.Probe != "":
-		return u.record(a, result{disposition: DisposedApplied, cause: "probe"}, func(i *Item) { i.Detail = "" })
+		return u.probe(a)
 	case it.Notice != nil:
 		return u.notice(a)
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	tokenOfMessage = 1 // the version byte: what the id names
 	tokenOfNotice  = 2 // a notice to an agent, by its work's id
+	tokenOfProbe   = 3 // a probe, by its own id
 
 	tokenMAC   = 10
 	tokenBytes = 1 + 16 + tokenMAC

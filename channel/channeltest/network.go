@@ -38,7 +38,9 @@ type MemoryAccount struct {
 	// Raw commits items raw and makes the channel a [channel.Interpreter].
 	Raw       bool `json:"raw,omitempty"`
 	Exclusive bool `json:"exclusive,omitempty"` // as in [channel.Info]
-	MaxText   int  `json:"max_text,omitempty"`  // as in [channel.Info]; longer texts are rejected
+	// SelfAddressed is as in [channel.Info]; the test is what brings it back.
+	SelfAddressed bool `json:"self_addressed,omitempty"`
+	MaxText       int  `json:"max_text,omitempty"` // as in [channel.Info]; longer texts are rejected
 	// Password is kept as the credential "password". Nothing asks for it.
 	Password    string     `json:"-"`
 	ReceivesVia channel.ID `json:"-"` // as in [channel.Account]
@@ -148,9 +150,9 @@ func (a MemoryAccount) info(acct channel.Account) channel.Info {
 		Scheme:     "memory",
 		CanReceive: !a.SendOnly || acct.ReceivesVia != "",
 		CanSend:    !a.ReceiveOnly,
-		Exclusive:  a.Exclusive,
-		Mail:       a.Mail,
-		MaxText:    a.MaxText,
+		Exclusive:  a.Exclusive, SelfAddressed: a.SelfAddressed,
+		Mail:    a.Mail,
+		MaxText: a.MaxText,
 	}
 	if a.Mail {
 		info.Scheme = "mailto"

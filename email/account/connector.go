@@ -95,6 +95,7 @@ func infoOf(acct channel.Account, conf Account) channel.Info {
 		ID: acct.ID, Kind: Kind, Name: conf.Name, Address: conf.Address, Scheme: "mailto",
 		CanSend: true, CanStart: true, CanReceive: acct.ReceivesVia != "" || conf.IMAP != nil,
 		Exclusive: conf.IMAP != nil, Mail: true,
+		SelfAddressed: conf.IMAP != nil && conf.IMAP.Folder == "INBOX",
 	}
 }
 

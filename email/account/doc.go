@@ -16,8 +16,8 @@
 // for reading only (EXAMINE, BODY.PEEK), except for the moment in which
 // [IMAP].After is done. The cursor is saved once mails are committed, so that it
 // may lag and a mail may come twice, which its content key makes one again. When
-// the server has renumbered the folder, two weeks before the last success are
-// looked through again. A mail of more than a megabyte is fetched in parts and
+// the server has renumbered the folder, gives old numbers anew, or is another one,
+// two weeks before the last success are looked through again. A mail of more than a megabyte is fetched in parts and
 // kept by the sink if it is a [channel.BodyKeeper], in a file otherwise.
 //
 // A mail that fails again and again is tried behind the next one, set aside once

@@ -108,3 +108,36 @@ func TestNewForwardsCountFromTheNextOpening(t *testing.T) {
 	p.do("RCPT TO:<"+b.ForwardAddress(other.Token)+">", 250)
 	p.do("RCPT TO:<"+b.ForwardAddress(acme.Token)+">", 550)
 }
+
+func TestAForwardingConfirmationGoesToTheAccountItIsAbout(t *testing.T) {
+	t.Parallel()
+	var sink recorder
+	r := start(t, &Server{})
+	b, _ := r.mailbox("support", &sink, acme, other)
+	p := r.hello()
+	confirm := func(requester string) string {
+		return "From: <forwarding-noreply@google.com>\r\nTo: support@help.example\r\nMessage-ID: <" + requester + "@mail.gmail.com>\r\n" +
+			"Date: Sun, 22 Nov 2026 10:00:00 +0000\r\n" +
+			"Subject: (#123456789) Gmail Forwarding Confirmation - Receive Mail from " + requester + "\r\n\r\n" +
+			"https://mail-settings.google.com/mail/vf-abc\r\n"
+	}
+	for i, c := range []struct {
+		to, requester string
+		channel       channel.ID
+		unexpected    string
+	}{
+		{b.ForwardAddress(acme.Token), "info@acme.example", "acme", ""},
+		{"support@help.example", "sales@other.example", "other", ""},
+		{"support@help.example", "stranger@else.example", "support", "yes"},
+		{b.ForwardAddress(acme.Token), "mallory@else.example", "acme", "yes"},
+	} {
+		code, _ := p.mail(confirm(c.requester), c.to)
+		require.Equal(t, 250, code)
+		it := sink.got()[i]
+		require.Equal(t, c.channel, it.Channel)
+		require.NotNil(t, it.Notice)
+		require.Equal(t, "123456789", it.Notice.Data["code"])
+		require.Equal(t, "https://mail-settings.google.com/mail/vf-abc", it.Notice.Data["link"])
+		require.Equal(t, c.unexpected, it.Notice.Data["unexpected"])
+	}
+}

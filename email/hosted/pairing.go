@@ -30,6 +30,10 @@ func (b *box) pairing(m *email.Mail, env channel.Envelope) *channel.Forward {
 			accounts[addr] = &b.forwards[i]
 		}
 	}
+	if c := m.Confirmation; c != nil {
+		// The question whether to forward comes before anything is forwarded.
+		return accounts[email.NormalizeAddress(c.Address)]
+	}
 	left := maxTrail
 	match := func(addr string) *channel.Forward {
 		if left--; left < 0 {

@@ -140,7 +140,7 @@ func (s *server) checkLater(id channel.ID) {
 			case <-ctx.Done():
 			}
 		})
-		if _, err := s.desk.Check(ctx, id); err != nil && ctx.Err() == nil {
+		if _, err := s.desk.CheckConnection(ctx, id); err != nil && ctx.Err() == nil {
 			s.log.Warn("check a channel", "channel", id, "error", err)
 		}
 	})

@@ -133,6 +133,11 @@ func channelForm(f url.Values, kind string) (channelIn, error) {
 			smtp["port"] = n
 		}
 		config = map[string]any{"address": *text("address"), "username": *text("username"), "smtp": smtp, "forwarded_to": *text("forwarded_to")}
+		imap, err := imapFields(f)
+		if err != nil {
+			return in, err
+		}
+		config["imap"] = imap
 		if pw := f.Get("password"); pw != "" {
 			config["password"] = pw
 		}
@@ -181,6 +186,7 @@ func (p *pages) addChannel(w http.ResponseWriter, r *http.Request) error {
 	d.Account = account.Account{Address: r.PostForm.Get("address"), Username: r.PostForm.Get("username"),
 		SMTP: account.Server{Host: r.PostForm.Get("host"), Security: account.Security(r.PostForm.Get("security"))}}
 	d.Account.SMTP.Port, _ = strconv.Atoi(r.PostForm.Get("port"))
+	d.Account.IMAP = typedIMAP(r.PostForm)
 	if merged, err := in.Settings.merge(ticket.Settings{}); err == nil {
 		d.Channel.Settings = showSettings(merged)
 	}
