@@ -159,7 +159,7 @@ func TestOneFolderWithABadNameIsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	b, srv, tp := newTampered(t)
 	tp.set(func(line string) string {
-		if strings.Contains(line, `"Trash"`) { // in the list of all
+		if strings.Contains(line, `"INBOX"`) { // in the list of all
 			return "* LIST () \"/\" \"Entw\xfcrfe\"\r\n" + line
 		}
 		return line

@@ -11,10 +11,13 @@ import (
 	"time"
 )
 
-// list lists the folders of a name, or all if the pattern has a wildcard.
+// list lists the folders of a name, or all if the pattern has a wildcard, and of
+// these the ones with a special use if that is asked for (RFC 6154 section 2).
 func (c *imapSession) list(args []imapArg) error {
+	special := false
 	if len(args) > 0 && args[0].is {
-		args = args[1:] // the choice of LIST-EXTENDED
+		special = slices.ContainsFunc(args[0].list, func(a imapArg) bool { return strings.EqualFold(a.word, "SPECIAL-USE") })
+		args = args[1:]
 	}
 	name := "*"
 	if len(args) > 1 {
@@ -23,7 +26,7 @@ func (c *imapSession) list(args []imapArg) error {
 	c.s.mu.Lock()
 	var lines []string
 	for _, f := range c.s.folders {
-		if !strings.ContainsAny(name, "*%") && f.name != name {
+		if special && f.use == "" || !strings.ContainsAny(name, "*%") && f.name != name {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf(`* LIST (\HasNoChildren %s) "/" %s`, f.use, imapQuote(f.name)))
