@@ -62,7 +62,8 @@ type Item struct {
 	Probe       string // the token of a probe that came back
 	Ignored     Cause
 	Quarantined Cause
-	// Detail explains Ignored and Quarantined to a person.
+	// Detail explains Ignored and Quarantined to a person, and of a message by
+	// which rule of the channel it was taken in.
 	Detail string
 }
 

@@ -268,6 +268,9 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 	var why trace
 	scheme := rules.view.scheme(it.Channel)
 	out := m.Direction == channel.Out
+	if reason := clean(it.Detail, 500); reason != "" {
+		why.add("channel", "takes it in", reason) // by its own rules
+	}
 
 	conv, known, verified := u.thread(a, rules, &why)
 	var contact *Contact
