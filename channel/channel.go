@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"log/slog"
 	"net"
 	"time"
@@ -254,7 +255,16 @@ type Config interface {
 	Account() (Account, error)
 }
 
-// Env is what the engine gives an opened channel. Every field is set.
+// Known is a message as the engine keeps it.
+type Known struct {
+	Conversation string // its key
+	ExternalID   string
+	Text         string
+	Hidden       bool
+	At           time.Time // when it was written
+}
+
+// Env is what the engine gives an opened channel. Every field but Known is set.
 type Env struct {
 	Portal string
 	Log    *slog.Logger
@@ -268,6 +278,12 @@ type Env struct {
 	SaveState func(ctx context.Context, state []byte) error
 	// SaveCredentials keeps renewed credentials, before they are used.
 	SaveCredentials func(ctx context.Context, c Credentials) error
+	// Known lists what the engine keeps of the channel's messages written since
+	// then, by the network's account, in the conversations for whose keys of
+	// reports true, in no order; not those that were deleted, or have no id or
+	// several. A channel that reads its source again finds in it what was changed
+	// there meanwhile. Nil means that nothing can be compared.
+	Known func(ctx context.Context, since time.Time, of func(conversation string) bool) iter.Seq2[Known, error]
 	// Dial opens network connections.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }

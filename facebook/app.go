@@ -96,6 +96,7 @@ type Limits struct {
 	Upkeep      time.Duration // between looks at a Page's subscription; default 15 minutes
 	Gap         time.Duration // a time without the engine that is fetched afterwards; default 5 minutes
 	Backfill    int           // conversations, posts and comments read in one backfill; default 20000
+	Repair      time.Duration // how long before a gap what was written is compared with what it is now; default 3 days, negative never
 	Pace        time.Duration // between reads of conversations of a Page; default 500 ms (2 a second is Facebook's limit)
 	Wait        time.Duration // for news of a message that has not come; default 1 hour
 	Refresh     time.Duration // between asking the portals for unknown Pages; default 1 second
@@ -125,6 +126,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.Upkeep, 15*time.Minute)
 	orDefault(&l.Gap, 5*time.Minute)
 	orDefault(&l.Backfill, 20000)
+	orDefault(&l.Repair, 72*time.Hour)
 	orDefault(&l.Pace, 500*time.Millisecond)
 	orDefault(&l.Wait, time.Hour)
 	orDefault(&l.Refresh, time.Second)

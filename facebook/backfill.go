@@ -108,11 +108,16 @@ func (p *parsed) feedNode(e *event) {
 
 // Backfill implements channel.Backfiller: the messages, posts and comments since
 // then, oldest first within a conversation and a post, as far as Facebook still
-// shows them: the last 20 messages of a conversation.
+// shows them: the last 20 messages of a conversation. Posts and comments that are
+// known, be it from Limits.Repair before, are compared with what is kept: edited,
+// hidden and removed ones are put right.
 func (p *page) Backfill(ctx context.Context, since time.Time, sink channel.Sink) error {
-	b := &backfill{page: p, since: since, sink: sink, left: p.app.limits().Backfill}
+	b := &backfill{page: p, since: since, compare: since, sink: sink, left: p.app.limits().Backfill}
 	if err := b.conversations(ctx); err != nil {
 		return fmt.Errorf("facebook: backfill of messages: %w", err)
+	}
+	if err := b.readKnown(ctx); err != nil {
+		return err
 	}
 	if err := b.feed(ctx); err != nil {
 		return fmt.Errorf("facebook: backfill of posts and comments: %w", err)
@@ -125,6 +130,10 @@ type backfill struct {
 	since time.Time
 	sink  channel.Sink
 	left  int
+	// known are the posts and comments written since compare that were not read
+	// yet.
+	known   map[string]channel.Known
+	compare time.Time
 }
 
 // paging is how lists go on. The address of the next page holds the token, so
@@ -223,6 +232,7 @@ func (b *backfill) take(ctx context.Context, source string, nodes []json.RawMess
 // may have new ones: all that are listed.
 func (b *backfill) feed(ctx context.Context) error {
 	var posts []string
+	read := b.page.app.now() // what is edited from now on, is newer
 	q := url.Values{"fields": {postFields + ",updated_time"}}
 	err := b.pages(ctx, b.page.id+"/feed", poolPages, q, func(d json.RawMessage) (bool, error) {
 		var n struct {
@@ -234,22 +244,38 @@ func (b *backfill) feed(ctx context.Context) error {
 			return true, nil //nolint:nilerr // what is no post is passed over
 		}
 		posts = append(posts, string(n.ID))
+		if err := b.repair(ctx, d, read); err != nil {
+			return false, err
+		}
 		return true, b.take(ctx, fromNode, []json.RawMessage{d})
 	})
 	if err != nil {
 		return err
 	}
 	for _, id := range posts {
-		if err := b.comments(ctx, id); err != nil && !gone(err) {
+		switch err := b.comments(ctx, id); {
+		case gone(err):
+		case err != nil:
 			return err
+		case b.left > 0: // else it may not have been read to its end
+			if err := b.removed(ctx, id); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	if b.left <= 0 {
+		return nil
+	}
+	return b.removedPosts(ctx)
 }
 
 func (b *backfill) comments(ctx context.Context, post string) error {
-	q := url.Values{"filter": {"stream"}, "order": {"chronological"}, "fields": {commentFields}, "since": {strconv.FormatInt(b.since.Unix(), 10)}}
+	q := url.Values{"filter": {"stream"}, "order": {"chronological"}, "fields": {commentFields}, "since": {strconv.FormatInt(b.compare.Unix(), 10)}}
+	read := b.page.app.now()
 	return b.pages(ctx, post+"/comments", poolPages, q, func(d json.RawMessage) (bool, error) {
+		if err := b.repair(ctx, d, read); err != nil {
+			return false, err
+		}
 		// The post that it stands under is told by where it was read.
 		var m map[string]json.RawMessage
 		if json.Unmarshal(d, &m) != nil {

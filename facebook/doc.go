@@ -59,7 +59,8 @@
 // that the Page sends come back as echoes: ours are known by the token in their
 // metadata, or by their id, and others' are shown as written on our side. The
 // Page-level subscription is looked at again and again, renewed if Facebook ended
-// it, and what happened meanwhile is fetched.
+// it, and what happened meanwhile is fetched; posts and comments that were edited,
+// hidden or removed meanwhile are put right, of messages only new ones are seen.
 //
 // # Sending
 //

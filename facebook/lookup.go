@@ -79,7 +79,7 @@ type node struct {
 	Created   nodeTime `json:"created_time"`
 	Permalink string   `json:"permalink_url"`
 	Published *bool    `json:"is_published"`
-	IsHidden  bool     `json:"is_hidden"`
+	IsHidden  *bool    `json:"is_hidden"`
 	Parent    *struct {
 		ID ident `json:"id"`
 	} `json:"parent"`
@@ -130,7 +130,7 @@ func (n *node) pictures() []string {
 // (https://developers.facebook.com/docs/graph-api/reference/comment).
 const (
 	commentFields = "id,message,from,created_time,parent{id},object{id},attachment,permalink_url,is_hidden,can_reply_privately"
-	postFields    = "id,from,message,created_time,permalink_url,is_published,attachments{type,media,url,title}"
+	postFields    = "id,from,message,created_time,permalink_url,is_published,is_hidden,attachments{type,media,url,title}"
 )
 
 var errGone = errors.New("facebook: it is removed, or cannot be seen")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -227,6 +228,9 @@ func (d *Desk) env(id channel.ID, op *opening) channel.Env {
 				return nil
 			})
 			return err
+		},
+		Known: func(ctx context.Context, since time.Time, of func(string) bool) iter.Seq2[channel.Known, error] {
+			return d.known(ctx, id, since, of)
 		},
 		SaveCredentials: func(ctx context.Context, c channel.Credentials) error { return d.saveCredentials(ctx, id, op, c) },
 	}
