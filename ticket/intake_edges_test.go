@@ -212,3 +212,20 @@ func TestManyPoisonItemsInOneBatchDoNotStopTheChannel(t *testing.T) {
 		require.NoError(t, o.desk.Accept(o.ctx, items...))
 	})
 }
+
+func TestMailsOfOneThreadInOneBatchAreOneTicket(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		ch := o.mailbox(box, ticket.Settings{})
+		var items []*channel.Item
+		for i := range 4 {
+			m := channel.Message{From: from("mai@c.example"), Subject: "order", Text: "x", ExternalID: fmt.Sprintf("m%d@c.example", i)}
+			if i > 0 {
+				m.Evidence.IDs = []string{fmt.Sprintf("m%d@c.example", i-1)}
+			}
+			items = append(items, &channel.Item{Channel: ch.ID, Keys: []channel.Key{channel.Key(fmt.Sprint(i))}, Message: &m})
+		}
+		again := *items[1]
+		require.NoError(t, o.desk.Accept(o.ctx, append(items, &again)...))
+		require.Len(t, o.timeline(o.only().ID), 4, "in one conversation, each once")
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -143,6 +144,31 @@ func TestAThrottlingServerIsGivenTime(t *testing.T) {
 	b.until(t, "degraded", func(s channel.Status) bool { return strings.Contains(s.Reason, "slow down") })
 }
 
+func TestAMailThatIsRejectedTakesNoOtherOfItsBatchAlong(t *testing.T) {
+	t.Parallel()
+	b, srv := newInbox(t)
+	for n := range 60 {
+		srv.Add("INBOX", letter(n), time.Now())
+	}
+	next, batches := b.sink, 0
+	stop := b.receiveTo(t, channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
+		if len(items) > 1 {
+			batches++
+		}
+		for _, it := range items {
+			if slices.Contains([]string{"letter 7", "letter 33"}, it.Message.Subject) {
+				return channel.ErrRejected
+			}
+		}
+		return next.Accept(ctx, items...)
+	}))
+	want := slices.DeleteFunc(numbers(0, 59), func(n string) bool { return n == "7" || n == "33" })
+	require.Equal(t, want, subjects(b.wait(t, 58)))
+	stop()
+	require.Zero(t, b.sink.Duplicates())
+	require.Positive(t, batches)
+}
+
 func TestTheCursorNeverLeadsTheCommit(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
@@ -171,7 +197,7 @@ func TestTheCursorNeverLeadsTheCommit(t *testing.T) {
 		if err := next.Accept(ctx, items...); err != nil {
 			return err
 		}
-		accepted++
+		accepted += len(items)
 		return nil
 	}))
 	require.Equal(t, numbers(0, 29), subjects(b.wait(t, 30)), "in order, whatever fails")

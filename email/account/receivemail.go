@@ -43,18 +43,48 @@ func (r *receiver) take(c *imapConn, uids []uint32) (int, *failure) {
 				return done(group[0].uid), f
 			}
 		}
-		for _, m := range group {
-			b, here := bodies[m.uid]
-			if !here && m.size <= r.pace.Mail {
-				continue // it has gone meanwhile
-			}
-			if f := r.takeOne(c, m, b); f != nil {
-				return done(m.uid), f
-			}
+		if f, m := r.takeGroup(c, group, bodies); f != nil {
+			return done(m.uid), f
 		}
 		infos = infos[len(group):]
 	}
 	return len(uids), nil
+}
+
+// takeGroup takes in mails of which as much was fetched as fits in one chunk. It
+// returns the first that failed.
+func (r *receiver) takeGroup(c *imapConn, group []mailInfo, bodies map[uint32][]byte) (*failure, mailInfo) {
+	var whole []mailInfo
+	flush := func() (*failure, mailInfo) {
+		n, f := r.acceptAll(c.ctx, whole, bodies)
+		if f != nil {
+			return f, whole[n]
+		}
+		whole = whole[:0]
+		return nil, mailInfo{}
+	}
+	for _, m := range group {
+		b, here := bodies[m.uid]
+		if !here && m.size <= r.pace.Mail {
+			continue // it has gone meanwhile
+		}
+		if r.surelyWhole(m, b) {
+			whole = append(whole, m)
+			continue
+		}
+		if f, first := flush(); f != nil {
+			return f, first
+		}
+		if f := r.takeOne(c, m, b); f != nil {
+			return f, m
+		}
+	}
+	return flush()
+}
+
+// surelyWhole reports whether b is all of a mail.
+func (r *receiver) surelyWhole(m mailInfo, b []byte) bool {
+	return m.size <= r.pace.Mail && len(b) > 0 && len(b) < chunk && (int64(len(b)) >= m.size || r.estimates >= sureEstimates)
 }
 
 // groupOf returns the first mails that are fetched with one command.
@@ -176,6 +206,51 @@ func (r *receiver) context(m mailInfo) email.Context {
 	}
 }
 
+// acceptAll has mails committed at once, and each alone if that fails: then one
+// of them may be the cause. It returns how many are done.
+func (r *receiver) acceptAll(ctx context.Context, mails []mailInfo, bodies map[uint32][]byte) (int, *failure) {
+	if len(mails) > 1 && r.commitAll(ctx, mails, bodies) == nil {
+		return len(mails), nil
+	}
+	for i, m := range mails {
+		if f := r.accept(ctx, m, channel.Bytes(bodies[m.uid]), ""); f != nil {
+			return i, f
+		}
+	}
+	return len(mails), nil
+}
+
+func (r *receiver) commitAll(ctx context.Context, mails []mailInfo, bodies map[uint32][]byte) error {
+	ctx, cancel := r.commit(ctx)
+	defer cancel()
+	err := guarded(func() error {
+		items := make([]*channel.Item, len(mails))
+		for i, m := range mails {
+			raw := channel.Bytes(bodies[m.uid])
+			mail, err := email.Read(raw)
+			if err != nil {
+				return err
+			}
+			items[i] = email.Item(raw, mail, r.context(m))
+		}
+		return r.sink.Accept(ctx, items...)
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range mails {
+		r.tookIn(m)
+	}
+	return nil
+}
+
+// tookIn notes that a mail was committed.
+func (r *receiver) tookIn(m mailInfo) {
+	if r.m.conf.IMAP.After != afterLeave {
+		r.cur.taken(m.uid)
+	}
+}
+
 // accept has one mail committed. What it is known by is its content: a UID
 // alone could be given again to another mail by a server that lost its index.
 func (r *receiver) accept(ctx context.Context, m mailInfo, raw channel.Body, defect string) *failure {
@@ -217,9 +292,7 @@ func (r *receiver) commitItem(ctx context.Context, m mailInfo, item func() (*cha
 	})
 	switch {
 	case err == nil:
-		if r.m.conf.IMAP.After != afterLeave {
-			r.cur.taken(m.uid)
-		}
+		r.tookIn(m)
 	case errors.Is(err, channel.ErrRejected):
 		r.m.env.Log.LogAttrs(ctx, slog.LevelWarn, "account: a mail was rejected for good and stays in its folder",
 			slog.Uint64("uid", uint64(m.uid)), slog.String("reason", oneLine(err.Error(), nil)))

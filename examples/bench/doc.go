@@ -23,4 +23,9 @@
 // BenchmarkLarge does the same with mails of 5 MB, where the bound's server writes
 // the mail to a file as it comes and syncs file and folder. How much memory a
 // portal needs then is held by TestLargeMailNeedsLittleMemory.
+//
+// BenchmarkIMAP has a folder of a Dovecot read from its first mail to its last, into
+// a sink that keeps nothing and into a desk on SQLite, against a bare go-imap
+// client that fetches all with one command and parses each mail, and against mbsync:
+// of-bare and of-mbsync are our rate as a part of theirs.
 package bench
