@@ -18,8 +18,12 @@ const pace = 90 * time.Second
 
 var first = time.Date(2023, 1, 2, 0, 0, 0, 0, time.UTC)
 
-// batchSize is how many tickets one commit opens.
+// batchSize is how many tickets are made together, in some 25 hours.
 const batchSize = 1000
+
+// together is how many batches one commit writes. With more a page of keys is
+// written less often, and the tool needs more memory.
+const together = 4
 
 // mailbox is a channel of the portal.
 type mailbox struct {
@@ -27,7 +31,7 @@ type mailbox struct {
 	address string
 }
 
-// batch makes the tickets of one commit with all that happened to them, in the
+// batch makes tickets with all that happened to them, in the
 // order of time. It depends on the seed and its number only, so what a store
 // lacks can be added at any time.
 type batch struct {
@@ -151,3 +155,18 @@ func (b *batch) decide(d ticket.Decision, at time.Time) {
 
 // one returns true once in n times.
 func (b *batch) one(n int) bool { return b.rnd.IntN(n) == 0 }
+
+// join adds a batch to a commit.
+func join(c, batch *ticket.Changes) {
+	c.At = batch.At
+	c.Claims = append(c.Claims, batch.Claims...)
+	c.Counts = append(c.Counts, batch.Counts...)
+	c.Contacts = append(c.Contacts, batch.Contacts...)
+	c.Conversations = append(c.Conversations, batch.Conversations...)
+	c.Tickets = append(c.Tickets, batch.Tickets...)
+	c.Messages = append(c.Messages, batch.Messages...)
+	c.Items = append(c.Items, batch.Items...)
+	c.Bodies = append(c.Bodies, batch.Bodies...)
+	c.Events = append(c.Events, batch.Events...)
+	c.Decisions = append(c.Decisions, batch.Decisions...)
+}

@@ -25,6 +25,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,8 +69,12 @@ func open(ctx context.Context, where string) (ticket.Backend, error) {
 	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
 		return pgstore.Open(ctx, where, pgstore.Timeout(10*time.Minute))
 	}
-	return sqlitestore.Open(where)
+	return sqlitestore.Open(where, sqlitestore.WriterCache(cache))
 }
+
+// cache is how many bytes of an SQLite file the tool keeps in memory: each commit
+// claims keys that are spread over all of their table.
+const cache = 512 << 20
 
 // progress is how often is said how far it is.
 const progress = 5 * time.Second
@@ -95,9 +100,13 @@ func fill(ctx context.Context, s ticket.Store, tickets int, seed uint64, out io.
 	defer cancel()
 	go func() {
 		defer close(made)
-		for _, n := range missing {
+		for numbers := range slices.Chunk(missing, together) {
+			c := &ticket.Changes{}
+			for _, n := range numbers {
+				join(c, newBatch(seed, n, boxes).changes(seed))
+			}
 			select {
-			case made <- newBatch(seed, n, boxes).changes(seed):
+			case made <- c:
 			case <-ctx.Done():
 				return
 			}
@@ -108,7 +117,7 @@ func fill(ctx context.Context, s ticket.Store, tickets int, seed uint64, out io.
 		if err := s.Commit(ctx, c); err != nil {
 			return fmt.Errorf("after %d tickets: %w", done*batchSize, err)
 		}
-		if done++; time.Since(said) >= progress {
+		if done += len(c.Tickets) / batchSize; time.Since(said) >= progress {
 			say(done)
 		}
 	}

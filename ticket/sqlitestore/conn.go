@@ -50,7 +50,7 @@ func dsn(o options, readOnly bool) string {
 	if readOnly {
 		pragmas = append(pragmas, "cache_size(-8000)", "query_only(1)")
 	} else {
-		pragmas = append(pragmas, "cache_size(-32000)")
+		pragmas = append(pragmas, fmt.Sprintf("cache_size(-%d)", o.cache>>10))
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{"_pragma": pragmas}.Encode()
 }

@@ -69,6 +69,7 @@ var _ ticket.Backend = (*Backend)(nil)
 type options struct {
 	path    string
 	readers int
+	cache   int64 // bytes
 	busy    time.Duration
 }
 
@@ -79,6 +80,11 @@ type Option func(*options)
 // same time; others wait. The default is 4. Each has a cache of up to 8 MB.
 func Readers(n int) Option { return func(o *options) { o.readers = max(1, n) } }
 
+// WriterCache sets how many bytes of the file the connection that writes may
+// keep in memory. The default is 32 MB. More helps where very much is written at
+// once to a large store: keys are spread over all of their table.
+func WriterCache(bytes int64) Option { return func(o *options) { o.cache = max(0, bytes) } }
+
 // BusyTimeout sets how long a write waits for another process that writes to
 // the same file. The default is 10 seconds.
 func BusyTimeout(d time.Duration) Option { return func(o *options) { o.busy = d } }
@@ -88,7 +94,7 @@ func BusyTimeout(d time.Duration) Option { return func(o *options) { o.busy = d 
 // the file was written by a newer version of this package. The folder must
 // exist. A store in memory is package memstore's.
 func Open(path string, opts ...Option) (*Backend, error) {
-	o := options{path: path, readers: 4, busy: 10 * time.Second}
+	o := options{path: path, readers: 4, cache: 32 << 20, busy: 10 * time.Second}
 	for _, opt := range opts {
 		opt(&o)
 	}
