@@ -18,7 +18,6 @@ type autoReplyCase struct {
 	settings Settings
 	caps     Caps
 	counts   []capRule
-	counters map[string]int64
 	ours     bool   // the sender, or who answers are to go to, is an address of ours
 	address  string // to answer to
 	replies  bool   // we answered this ticket before, or it is not its first message
@@ -63,8 +62,8 @@ func decideAutoReply(c autoReplyCase) (bool, trace) {
 		return stop("address", "there is no address to answer to")
 	}
 	why.add("sender", "ok", "written by a person, as far as can be told")
-	if r, yes := reached(c.counts, c.counters); yes {
-		return stop(r.rule, fmt.Sprintf("%d already", c.counters[r.count.Name]))
+	if r, yes := reached(c.counts); yes {
+		return stop(r.rule, fmt.Sprintf("%d already", r.used))
 	}
 	why.add("caps", "ok", "")
 	return true, why
@@ -102,7 +101,7 @@ func (d *Desk) autoReply(ctx context.Context, w *Work) error {
 			counters = names(c.counts)
 			return errAgain // now with the counters
 		}
-		c.counters = u.snap.Counters
+		c.counts = counted(c.counts, u.snap.Counters)
 		yes, why := decideAutoReply(c)
 		outcome := "no"
 		if yes {

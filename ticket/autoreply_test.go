@@ -174,3 +174,26 @@ func TestTwoAutoRespondersStopSoon(t *testing.T) {
 		require.LessOrEqual(t, len(o.net.Sent(box)), 4*(500/24+1))
 	})
 }
+
+func TestAnHourOfACapIsAnySixtyMinutes(t *testing.T) {
+	inOffice(t, func(c *ticket.Config) { c.Caps.DomainHour = 3 }, func(o *office) {
+		o.mailbox(box, answering())
+		n := 0
+		burst := func() int {
+			before := len(o.net.Sent(box))
+			for range 5 {
+				n++
+				o.write(box, fmt.Sprintf("mai%d@c.example", n), "x", "x")
+			}
+			time.Sleep(time.Minute)
+			return len(o.net.Sent(box)) - before
+		}
+		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour - 2*time.Minute)))
+		require.Equal(t, 3, burst())
+		require.Zero(t, burst(), "the next hour of the clock has begun")
+		time.Sleep(50 * time.Minute)
+		require.Zero(t, burst())
+		time.Sleep(20 * time.Minute)
+		require.Equal(t, 3, burst())
+	})
+}

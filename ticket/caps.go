@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -10,8 +11,9 @@ import (
 
 // Caps bound what the portal writes by itself, automatic replies and notices to
 // agents, so that no loop with another machine can grow (RFC 3834 section 2).
-// Zero fields have the defaults; negative ones mean none. Hours and days are
-// those of the clock in UTC.
+// Zero fields have the defaults; negative ones mean none. An hour is any sixty
+// minutes and a day any 24 hours; since they are counted in parts, what was sent
+// may count for up to 15 minutes, or four hours, longer.
 //
 // What a cap stops is not sent later; [Desk.ExplainTicket] says which cap it
 // was. Messages, tickets and assignments are what they are without it.
@@ -50,20 +52,45 @@ func (c *Caps) complete() {
 	orDefault(&c.NoticeCustomerDay, 20)
 }
 
-// capRule is one bounded counter and the name of its rule in a trace.
+// capRule is a bound on what happens in a time, and its name in a trace. Each part
+// of the clock has a counter of its own.
 type capRule struct {
 	rule  string
-	count Count
+	count Count    // of the part that it is, with the bound
+	past  []string // counters of the parts before it that count as well
+	used  int64    // by all of them, see counted
+	full  bool
 }
 
-// hourCap and dayCap count what happens to who in the clock's hour or day. The
-// scope keeps apart what different rules count.
+// Parts of an hour and of a day. With shorter ones what is past is forgotten
+// sooner, and there are more counters to read.
+const (
+	hourParts = 4
+	dayParts  = 6
+)
+
+// hourCap and dayCap count what happens to who in an hour or a day. The scope
+// keeps apart what different rules count.
 func hourCap(rule, scope, who string, limit int, now time.Time) capRule {
-	return capRule{rule: rule, count: Count{Name: scope + ":" + who + ":" + now.Format("2006-01-02T15"), Add: 1, Max: int64(limit), Expires: now.Add(2 * time.Hour)}}
+	return windowCap(rule, scope+":"+who+":", limit, now, time.Hour, hourParts)
 }
 
 func dayCap(rule, scope, who string, limit int, now time.Time) capRule {
-	return capRule{rule: rule, count: Count{Name: scope + ":" + who + ":" + now.Format(time.DateOnly), Add: 1, Max: int64(limit), Expires: now.Add(25 * time.Hour)}}
+	return windowCap(rule, scope+":"+who+":", limit, now, 24*time.Hour, dayParts)
+}
+
+// windowCap bounds what happens in any time as long as the window: that touches at
+// most as many parts as the window has, and one more.
+func windowCap(rule, name string, limit int, now time.Time, window time.Duration, parts int) capRule {
+	part := window / time.Duration(parts)
+	counter := func(back int) string {
+		return name + now.Add(-time.Duration(back)*part).UTC().Truncate(part).Format("2006-01-02T15:04")
+	}
+	r := capRule{rule: rule, count: Count{Name: counter(0), Add: 1, Max: int64(limit), Expires: now.Add(window + 2*part)}}
+	for back := 1; back <= parts; back++ {
+		r.past = append(r.past, counter(back))
+	}
+	return r
 }
 
 // bounding leaves out the rules that are switched off.
@@ -81,7 +108,7 @@ func bounding(rules ...capRule) []capRule {
 func names(rules []capRule) []string {
 	var out []string
 	for _, r := range rules {
-		out = append(out, r.count.Name)
+		out = append(append(out, r.count.Name), r.past...)
 	}
 	return out
 }
@@ -119,10 +146,27 @@ func (c Caps) notices(agent routing.Agent, ch channel.ID, customer string, now t
 	return bounding(rules...)
 }
 
-// reached returns the first rule whose counter is at its bound.
-func reached(rules []capRule, counters map[string]int64) (capRule, bool) {
+// counted returns the rules with what their counters say: what is past leaves the
+// part that it is less.
+func counted(rules []capRule, counters map[string]int64) []capRule {
+	out := slices.Clone(rules)
+	for i := range out {
+		r := &out[i]
+		var past int64
+		for _, name := range r.past {
+			past += counters[name]
+		}
+		r.used = past + counters[r.count.Name]
+		r.full = r.used >= r.count.Max
+		r.count.Max -= past
+	}
+	return out
+}
+
+// reached returns the first rule that is at its bound.
+func reached(rules []capRule) (capRule, bool) {
 	for _, r := range rules {
-		if counters[r.count.Name] >= r.count.Max {
+		if r.full {
 			return r, true
 		}
 	}

@@ -65,17 +65,25 @@ func daily(o *office, every time.Duration, do func(n int)) {
 }
 
 // automatic are the automatic replies of a box to whoever counts as the same by
-// the function, in windows of the clock.
+// the function, the most in any time as long as the window.
 func automatic(sent []channeltest.Sent, window time.Duration, who func(recipient string) string) (most int) {
-	n := map[string]int{}
+	at := map[string][]time.Time{}
 	for _, s := range sent {
 		if s.Out.Automatic == channel.ByPerson {
 			continue
 		}
 		for _, r := range s.Recipients {
-			k := who(r) + s.Out.Date.Truncate(window).String()
-			n[k]++
-			most = max(most, n[k])
+			at[who(r)] = append(at[who(r)], s.Out.Date)
+		}
+	}
+	for _, times := range at {
+		slices.SortFunc(times, time.Time.Compare)
+		first := 0
+		for i, t := range times {
+			for !times[first].After(t.Add(-window)) {
+				first++
+			}
+			most = max(most, i-first+1)
 		}
 	}
 	return most

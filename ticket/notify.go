@@ -42,12 +42,13 @@ func (d *Desk) notify(ctx context.Context, w *Work) error {
 	}
 	a := d.newAttempt(w)
 	a.caps = d.cfg.Caps.notices(agent, w.Channel, customerOf(snap, w), a.began)
-	counted, err := d.store.Snapshot(ctx, Want{Counters: names(a.caps), Now: d.now()})
+	counters, err := d.store.Snapshot(ctx, Want{Counters: names(a.caps), Now: d.now()})
 	if err != nil {
 		return fmt.Errorf("ticket: read caps: %w", err)
 	}
-	if r, yes := reached(a.caps, counted.Counters); yes {
-		return finish("capped", Step{Rule: r.rule, Outcome: "no", Detail: itoa(counted.Counters[r.count.Name]) + " already"})
+	a.caps = counted(a.caps, counters.Counters)
+	if r, yes := reached(a.caps); yes {
+		return finish("capped", Step{Rule: r.rule, Outcome: "no", Detail: itoa(r.used) + " already"})
 	}
 	se := d.sendNotice(ctx, s, a, agent, what)
 	a.mu.Lock()

@@ -92,7 +92,7 @@ func TestNoticesAreCapped(t *testing.T) {
 				require.Len(t, system.Sent(sys), 3)
 				require.Equal(t, map[string]int{"sent caps": 3, "capped " + tt.rule: many - 3}, o.notices(), "each is explained")
 				require.Equal(t, map[ticketAgent]int{"an": many}, o.owners(), "and the work is assigned all the same")
-				time.Sleep(25 * time.Hour)
+				time.Sleep(28 * time.Hour)
 				o.settle()
 				require.Len(t, system.Sent(sys), 3, "what a cap stopped is not sent later")
 				o.write(box, tt.from(many), "Hi again", "x")
