@@ -28,6 +28,14 @@ func (p *portal) Dump(ctx context.Context, t ticket.Table, pg ticket.Page) (c *t
 		return nil, "", wrap("dump", err)
 	}
 	c = &ticket.Changes{}
+	if t == ticket.TableEvents {
+		c.Events, err = p.Events(ctx, ticket.EventFilter{After: after.At}, pg.Size()+1)
+		if n := pg.Size(); len(c.Events) > n {
+			c.Events = c.Events[:n]
+			next = driver.Place{List: list, At: c.Events[n-1].Cursor}.Next()
+		}
+		return c, next, err
+	}
 	d, ok := dumpings(c)[t]
 	if !ok {
 		return nil, "", fmt.Errorf("sqlitestore: dump: no table %q", t)
@@ -131,18 +139,6 @@ func dumpings(c *ticket.Changes) map[ticket.Table]dumping {
 			c.Bodies = append(c.Bodies, b)
 			return string(b.ID), err
 		}),
-		ticket.TableEvents: {columns: "cursor, doc", from: "events", after: "cursor > ?", order: "cursor", place: placeAt,
-			add: func(scan func(...any) error) (driver.Place, error) {
-				var cursor int64
-				var doc []byte
-				if err := scan(&cursor, &doc); err != nil {
-					return driver.Place{}, err
-				}
-				v, err := driver.Decode[ticket.Event](doc)
-				v.Cursor = cursor
-				c.Events = append(c.Events, v)
-				return driver.Place{At: cursor}, err
-			}},
 		ticket.TableKeys: {columns: "key, kind, ref", from: "keys", after: "key > ?", order: "key",
 			place: func(p driver.Place) ([]any, error) {
 				key, err := hex.DecodeString(p.ID)
