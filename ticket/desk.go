@@ -60,6 +60,8 @@ type Desk struct {
 	trouble map[channel.ID]channel.Status
 	// troubled says that there are some, for Accept to see without d.mu.
 	troubled atomic.Bool
+	// retired says that the portal has moved away: nothing is written any more.
+	retired atomic.Bool
 }
 
 // deskView is the configuration as last read: what decisions look at besides
@@ -125,7 +127,9 @@ func (d *Desk) LogValue() slog.Value { return slog.StringValue(d.String()) }
 // New returns the desk of the portal whose data is in cfg.Store, with its saved
 // channels opened. It reads the store; it does not use the network.
 //
-// It returns ErrWrongKey if the store's secrets were sealed with another key.
+// It returns ErrWrongKey if the store's secrets were sealed with another key,
+// ErrRetired if the portal has moved away, and ErrImporting if it has not come in
+// as a whole.
 func New(cfg Config) (*Desk, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -179,7 +183,12 @@ func keyRingRef() RecordRef { return RecordRef{Kind: recordKeyRing, ID: "tokens"
 
 // loadKeyRing reads the portal's token secrets, and makes them the first time.
 func (d *Desk) loadKeyRing(ctx context.Context) error {
-	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{Records: []RecordRef{keyRingRef()}} }, func(u *unit) error {
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want {
+		return Want{Records: []RecordRef{keyRingRef(), retiredRef(), importingRef()}}
+	}, func(u *unit) error {
+		if err := d.noticeMove(u.snap); err != nil {
+			return err
+		}
 		rec := u.snap.Records[keyRingRef()]
 		var s savedKeyRing
 		if rec != nil {

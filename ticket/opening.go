@@ -22,9 +22,12 @@ import (
 func (d *Desk) Refresh(ctx context.Context) error {
 	d.refreshing.Lock()
 	defer d.refreshing.Unlock()
-	snap, err := d.store.Snapshot(ctx, Want{Kinds: []RecordKind{recordChannel, recordQueue, recordAgent}})
+	snap, err := d.store.Snapshot(ctx, Want{Kinds: []RecordKind{recordChannel, recordQueue, recordAgent, recordMove}})
 	if err != nil {
 		return fmt.Errorf("ticket: read configuration: %w", err)
+	}
+	if err := d.noticeMove(snap); err != nil {
+		return err
 	}
 	v := &deskView{
 		channels: map[channel.ID]*channelView{},

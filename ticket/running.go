@@ -68,6 +68,7 @@ func (o *opened) stop() {
 type runner struct {
 	ctx  context.Context // ends with Run's
 	work context.Context // ends after the drain time
+	stop context.CancelFunc
 	wg   sync.WaitGroup
 	// dirty wakes the loop that tells of changed states.
 	dirty chan struct{}
@@ -187,7 +188,7 @@ func (d *Desk) receiveOnce(ctx context.Context, id channel.ID, r channel.Receive
 	if !r.Info().Exclusive {
 		return r.Receive(ctx, d)
 	}
-	name := "receive:" + string(id)
+	name := receiveLease(id)
 	held, err := d.store.Lease(ctx, name, owner, d.now(), d.now().Add(d.cfg.Timing.Lease))
 	if err == nil && !held {
 		err = errElsewhere
@@ -314,14 +315,19 @@ func (d *Desk) keepTelling(ctx context.Context, dirty <-chan struct{}) {
 	}
 }
 
+// drainKey marks the context of work under way: when the portal is retired it
+// may still say what became of it, as long as it has its lease.
+type drainKey struct{}
+
 // Run receives, sends, routes and answers until ctx ends. It then lets sends
 // under way finish for Timing.Drain, and returns nil. It may run once at a time.
+// When the portal is retired it ends by itself, with ErrRetired.
 func (d *Desk) Run(ctx context.Context) error {
-	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	workCtx, stopWork := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), drainKey{}, true))
 	defer stopWork()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	r := &runner{ctx: ctx, work: workCtx, dirty: make(chan struct{}, 1), troubled: make(chan struct{}, 1)}
+	r := &runner{ctx: ctx, work: workCtx, stop: stop, dirty: make(chan struct{}, 1), troubled: make(chan struct{}, 1)}
 	d.mu.Lock()
 	if d.run != nil {
 		d.mu.Unlock()
@@ -364,6 +370,9 @@ func (d *Desk) Run(ctx context.Context) error {
 	d.mu.Lock()
 	d.run = nil
 	d.mu.Unlock()
+	if d.retired.Load() {
+		return ErrRetired
+	}
 	return nil
 }
 

@@ -287,6 +287,9 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 		}
 	}()
 	for try := 1; ; try++ {
+		if d.retired.Load() && ctx.Value(drainKey{}) == nil {
+			return nil, ErrRetired
+		}
 		now := d.now()
 		w := want()
 		w.Now = now

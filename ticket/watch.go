@@ -43,7 +43,7 @@ func (d *Desk) hinted(h Hint) {
 		d.wake(lane)
 	}
 	configured := func(k RecordKind) bool {
-		return k == recordChannel || k == recordQueue || k == recordAgent
+		return k == recordChannel || k == recordQueue || k == recordAgent || k == recordMove
 	}
 	if h.All || slices.Contains(h.Kinds, recordWebhook) {
 		d.hooks.broadcast()

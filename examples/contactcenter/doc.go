@@ -16,6 +16,17 @@
 // The password is best given as PGPASSWORD or in a .pgpass file. All need the same
 // -blobs folder, and the same ANTEROOM_KEY and ANTEROOM_TOKEN.
 //
+// # Moving to PostgreSQL
+//
+// Stop the program, then have one write the portal and another read it:
+//
+//	contactcenter -data anteroom-data -export portal.jsonl
+//	contactcenter -store postgres://user@host/database -blobs file:///var/lib/anteroom/blobs -import portal.jsonl
+//
+// and start it with the new -store and -blobs, and the old key (ANTEROOM_KEY, or
+// the file in -data). What waits to be sent is sent from there. The old portal
+// is retired: it cannot be started by accident. With -reinstate it can.
+//
 // # First steps
 //
 // Nobody can sign in and nobody gets tickets before there are agents. Make them

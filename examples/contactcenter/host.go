@@ -106,6 +106,9 @@ func (h *host) open(ctx context.Context) error {
 	if errors.Is(err, ticket.ErrWrongKey) {
 		return errors.New("the key (ANTEROOM_KEY, or the file in -data) is not the one that sealed this store's secrets")
 	}
+	if errors.Is(err, ticket.ErrRetired) {
+		return errors.New("the portal has moved away; -reinstate if it has not")
+	}
 	if err != nil {
 		return err
 	}

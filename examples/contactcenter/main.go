@@ -35,9 +35,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		level = slog.LevelError // the table is for people to watch
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	if opts.demo {
+	switch {
+	case opts.demo:
 		err = runDemo(ctx, opts, log, stdout)
-	} else {
+	case opts.moves():
+		err = move(ctx, opts, log, os.Stdin, stdout)
+	default:
 		err = serve(ctx, opts, log, stdout)
 	}
 	if err != nil {

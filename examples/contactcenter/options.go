@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ type options struct {
 	undo               time.Duration
 	config             string
 	demo, demoExit     bool
+	exportTo           string
+	importFrom         string
+	reinstate          bool
 	demoPace           float64 // how long things take in the demo; 1 is for people
 
 	passwordRounds int // of hashing; fewer in tests
@@ -66,6 +70,9 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.config, "config", "", "JSON `file` with agents, queues and channels to ensure at start")
 	fs.BoolVar(&o.demo, "demo", false, "act out a morning with customers and mail servers on this machine")
 	fs.BoolVar(&o.demoExit, "demo-exit", false, "with -demo: end after the summary")
+	fs.StringVar(&o.exportTo, "export", "", "retire the portal, write it to this `file` (- is standard output) and end")
+	fs.StringVar(&o.importFrom, "import", "", "read an empty portal from this `file` (- is standard input) and end")
+	fs.BoolVar(&o.reinstate, "reinstate", false, "undo the retirement of a portal that did not move after all, and end")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -75,7 +82,13 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	return o, o.check()
 }
 
+// moves reports whether the program moves the portal instead of running it.
+func (o *options) moves() bool { return o.exportTo != "" || o.importFrom != "" || o.reinstate }
+
 func (o *options) check() error {
+	if o.exportTo != "" && o.importFrom != "" || o.reinstate && (o.exportTo != "" || o.importFrom != "") || o.moves() && o.demo {
+		return errors.New("-export, -import, -reinstate and -demo go one at a time")
+	}
 	if o.store == "" {
 		o.store = "sqlite:"
 	}

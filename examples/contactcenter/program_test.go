@@ -176,6 +176,7 @@ func TestBadFlagsAreRefusedAtStart(t *testing.T) {
 		"there are no argumen": {"serve"},
 		"flag provided but":    {"-nonsense"},
 		"goes with -demo":      {"-demo-exit"},
+		"go one at a time":     {"-export", "a", "-import", "b"},
 	} {
 		code, logs := attempt(t, nil, args...)
 		require.Equal(t, 2, code, args)
