@@ -3,7 +3,9 @@ package facebook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strconv"
@@ -113,16 +115,19 @@ func (p *parsed) feedNode(e *event) {
 // hidden and removed ones are put right.
 func (p *page) Backfill(ctx context.Context, since time.Time, sink channel.Sink) error {
 	b := &backfill{page: p, since: since, compare: since, sink: sink, left: p.app.limits().Backfill}
+	// The one may be allowed where the other is not.
+	var errs []error
 	if err := b.conversations(ctx); err != nil {
-		return fmt.Errorf("facebook: backfill of messages: %w", err)
+		errs = append(errs, fmt.Errorf("facebook: backfill of messages: %w", err))
 	}
-	if err := b.readKnown(ctx); err != nil {
-		return err
+	err := b.readKnown(ctx)
+	if err == nil {
+		err = b.feed(ctx)
 	}
-	if err := b.feed(ctx); err != nil {
-		return fmt.Errorf("facebook: backfill of posts and comments: %w", err)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("facebook: backfill of posts and comments: %w", err))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 type backfill struct {
@@ -225,7 +230,7 @@ func (b *backfill) take(ctx context.Context, source string, nodes []json.RawMess
 		return nil
 	}
 	slices.SortStableFunc(items, func(x, y *channel.Item) int { return x.At.Compare(y.At) })
-	return accept(ctx, b.sink, items...)
+	return b.page.app.acceptAll(ctx, b.sink, items)
 }
 
 // feed reads the posts, whose order is no promise, and the comments of those that
@@ -254,7 +259,8 @@ func (b *backfill) feed(ctx context.Context) error {
 	}
 	for _, id := range posts {
 		switch err := b.comments(ctx, id); {
-		case gone(err):
+		case b.page.unreadable(err): // this post's comments, now and later
+			b.page.env.Log.Info("facebook: the comments of a post cannot be read", "post", id, slog.Any("error", err))
 		case err != nil:
 			return err
 		case b.left > 0: // else it may not have been read to its end

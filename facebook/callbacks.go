@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/anteroom/anteroom/channel"
@@ -63,16 +64,19 @@ func (a *App) DeletionStatus() http.Handler {
 // confirmation is a code that proves that a deletion was done: 8 bytes of its
 // time and who it was for, not to be read out of it, and a sum over them.
 func (a *App) confirmation(user string, at time.Time) string {
-	id := a.codeSum("who:" + user + at.UTC().Format(time.RFC3339))[:16]
-	return id + a.codeSum("code:" + id)[:32]
+	id := codeSum(a.secret(), "who:"+user+at.UTC().Format(time.RFC3339))[:16]
+	return id + codeSum(a.secret(), "code:"+id)[:32]
 }
 
+// confirmed knows the codes of all secrets, since people keep theirs.
 func (a *App) confirmed(code string) bool {
-	return len(code) == 48 && a.secret() != "" && hmac.Equal([]byte(code[16:]), []byte(a.codeSum("code:" + code[:16])[:32]))
+	return len(code) == 48 && slices.ContainsFunc(a.Secrets, func(secret string) bool {
+		return secret != "" && hmac.Equal([]byte(code[16:]), []byte(codeSum(secret, "code:"+code[:16])[:32]))
+	})
 }
 
-func (a *App) codeSum(s string) string {
-	mac := hmac.New(sha256.New, []byte("anteroom deletion:"+a.secret()))
+func codeSum(secret, s string) string {
+	mac := hmac.New(sha256.New, []byte("anteroom deletion:"+secret))
 	mac.Write([]byte(s))
 	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -18,7 +18,8 @@ type Page struct {
 	// leaves the one that is saved.
 	Token string `json:"-"`
 	// User is the app-scoped id of the person who granted Token. When they
-	// remove the app, or ask for deletion, the token is forgotten.
+	// remove the app, or ask for deletion, the token is forgotten. Empty: it is
+	// asked for when the Page begins to receive.
 	User string `json:"-"`
 	// Rules say what becomes a ticket.
 	Rules Rules `json:"rules"`

@@ -228,6 +228,9 @@ func TestRemovingTheAppOrAskingForDeletionErasesTheTokens(t *testing.T) {
 					return rec.Code
 				}
 				require.Equal(t, 200, status(out.Code))
+				later := httptest.NewRecorder() // the secret was changed meanwhile
+				(&facebook.App{ID: "1", Secrets: []string{"the new one", w.fb.AppSecret()}}).DeletionStatus().ServeHTTP(later, httptest.NewRequest(http.MethodGet, "/?code="+out.Code, nil))
+				require.Equal(t, 200, later.Code)
 				require.Equal(t, 404, status("x"+out.Code[1:]+"0"))
 				require.Equal(t, 404, status(""))
 			})

@@ -44,13 +44,16 @@ type page struct {
 	// commits are the deliveries under way.
 	commits sync.WaitGroup
 
-	mu       sync.Mutex
-	secrets  channel.Credentials
-	broken   channel.Status // what is wrong, if State is set
-	refused  channel.Status // what is wrong with sending
-	control  control
-	lastSeen time.Time
-	opened   time.Time
+	mu      sync.Mutex
+	secrets channel.Credentials
+	broken  channel.Status // what is wrong, if State is set
+	refused channel.Status // what is wrong with sending
+	control control
+	missed  time.Time // when events came first that could not be made durable
+	// userKnown says that whose token it is need not be asked.
+	userKnown bool
+	lastSeen  time.Time
+	opened    time.Time
 }
 
 // Open registers a Page and returns its channel, which does all that a channel

@@ -66,6 +66,14 @@ func (a *App) unregister(p *page) {
 	}
 }
 
+// counts reports whether p is the opening that counts of its Page.
+func (a *App) counts(p *page) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	r := a.pages[p.id]
+	return r != nil && r.current() == p
+}
+
 // receiving sets the sink of p. It reports false if p was closed.
 func (a *App) receiving(p *page, sink channel.Sink) bool {
 	a.mu.Lock()

@@ -78,17 +78,20 @@ func (p *page) look(ctx context.Context, sink channel.Sink, first bool) error {
 	if err != nil {
 		return err
 	}
-	if since, gap := p.gap(st, began, first, len(missing) > 0); gap {
+	missed := p.missedSince()
+	if since, gap := p.gap(st, began, first, len(missing) > 0, missed); gap {
 		st.Gap = since
 		if err := p.saveState(ctx, st); err != nil {
 			return err
 		}
+		p.recovers(missed)
 	}
 	if len(missing) > 0 {
 		if err := p.subscribe(ctx); err != nil {
 			return err
 		}
 	}
+	p.learnUser(ctx)
 	if !st.Gap.IsZero() {
 		p.env.Log.Info("facebook: closing a gap", "since", st.Gap, "missing_fields", len(missing))
 		err := p.Backfill(ctx, st.Gap, sink)
@@ -99,14 +102,25 @@ func (p *page) look(ctx context.Context, sink channel.Sink, first bool) error {
 	return p.saveState(ctx, state{Complete: began})
 }
 
-// gap reports since when something may be missing. What came just before may have
-// been on its way still; and what Facebook ended, it ended since nothing got
-// through for long.
-func (p *page) gap(st state, now time.Time, first, ended bool) (time.Time, bool) {
-	if st.Complete.IsZero() || !ended && !(first && now.Sub(st.Complete) > p.app.limits().Gap) {
+// gap reports since when something may be missing: what Facebook did not get
+// through to us it gives up in the end, for which it need not end the subscription.
+// What came just before may have been on its way still; and what Facebook ended,
+// it ended since nothing got through for long.
+func (p *page) gap(st state, now time.Time, first, ended bool, missed time.Time) (time.Time, bool) {
+	l := p.app.limits()
+	longest := l.Upkeep + l.Gap // between two looks that succeed
+	if first {
+		longest = l.Gap
+	}
+	unseen := now.Sub(st.Complete) > longest
+	if st.Complete.IsZero() || !ended && !unseen && missed.IsZero() {
 		return time.Time{}, false
 	}
-	since := st.Complete.Add(-p.app.limits().Gap)
+	since := st.Complete
+	if !ended && !unseen {
+		since = missed
+	}
+	since = since.Add(-l.Gap)
 	if ended {
 		since = since.Add(-endsAfter)
 	}
@@ -114,6 +128,30 @@ func (p *page) gap(st state, now time.Time, first, ended bool) (time.Time, bool)
 		since = st.Gap
 	}
 	return since, true
+}
+
+// misses notes that events could not be made durable.
+func (p *page) misses() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.missed.IsZero() {
+		p.missed = p.app.now()
+	}
+}
+
+func (p *page) missedSince() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.missed
+}
+
+// recovers notes that what was missed since then is fetched.
+func (p *page) recovers(since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.missed.Equal(since) {
+		p.missed = time.Time{}
+	}
 }
 
 func (p *page) loadState(ctx context.Context) (state, error) {
@@ -186,4 +224,34 @@ func (a *App) subscribe(ctx context.Context, page, token string) error {
 		return errors.New("facebook: the Page could not be subscribed to")
 	}
 	return nil
+}
+
+// learnUser learns whose token it is that a host gave without saying so, so that
+// it is forgotten when they remove the app.
+func (p *page) learnUser(ctx context.Context) {
+	p.mu.Lock()
+	secrets, known := p.secrets, p.userKnown
+	p.mu.Unlock()
+	token := secrets.Get(credToken)
+	if known || token == "" || secrets.Get(credUser) != "" || p.env.SaveCredentials == nil {
+		return
+	}
+	d, err := p.app.debug(ctx, token)
+	switch {
+	case err != nil && !final(err):
+		return // perhaps next time
+	case err == nil && d.Valid && d.UserID != "" && p.app.counts(p):
+		with := channel.NewCredentials(map[string]string{credToken: token, credUser: string(d.UserID)})
+		if err := p.env.SaveCredentials(ctx, with); err != nil {
+			p.env.Log.Warn("facebook: keep whose token it is", slog.Any("error", err))
+			return
+		}
+		secrets = with
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.userKnown = true
+	if p.secrets.Get(credToken) == token {
+		p.secrets = secrets
+	}
 }

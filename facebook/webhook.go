@@ -132,11 +132,13 @@ func (a *App) commitAll(ctx context.Context, parcels []*parcel) error {
 	}
 	errs := make([]error, len(groups))
 	commit := func(i int) {
-		if errs[i] = a.commit(ctx, groups[i]); errs[i] != nil {
-			return
-		}
+		errs[i] = a.commit(ctx, groups[i])
 		for _, p := range groups[i] {
-			p.to.seen()
+			if errs[i] != nil {
+				p.to.misses()
+			} else {
+				p.to.seen()
+			}
 		}
 	}
 	if len(groups) == 1 {
@@ -232,19 +234,23 @@ func same(a, b channel.Sink) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// commit has the items of one sink accepted. What can never be taken does not
-// stop the rest.
+// commit has the items of one sink accepted.
 func (a *App) commit(ctx context.Context, group []*parcel) error {
 	var items []*channel.Item
 	for _, p := range group {
 		items = append(items, p.items...)
 	}
-	err := accept(ctx, group[0].sink, items...)
+	return a.acceptAll(ctx, group[0].sink, items)
+}
+
+// acceptAll has items accepted. What can never be taken does not stop the rest.
+func (a *App) acceptAll(ctx context.Context, sink channel.Sink, items []*channel.Item) error {
+	err := accept(ctx, sink, items...)
 	if !errors.Is(err, channel.ErrRejected) {
 		return err
 	}
 	for _, it := range items {
-		switch err := accept(ctx, group[0].sink, it); {
+		switch err := accept(ctx, sink, it); {
 		case errors.Is(err, channel.ErrRejected):
 			a.stats.add(func(s *Stats) { s.Rejected++ })
 			a.log().Error("facebook: event can never be taken", "channel", it.Channel, slog.Any("error", err))

@@ -66,6 +66,9 @@ func (u *unit) record(a *arrival, r result, fill func(i *Item)) result {
 			if r.disposition != DisposedMessage && r.disposition != DisposedWaiting && r.disposition != DisposedQuarantined {
 				u.dropHeld(old)
 			}
+			if r.disposition == DisposedIgnored && r.cause != channel.CauseUnknown {
+				u.dropRaw(old)
+			}
 			i.Held = nil
 		}
 	}
@@ -125,6 +128,16 @@ func (u *unit) hold(a *arrival) []byte {
 		return nil // its types marshal; the raw form is kept in any case
 	}
 	return b
+}
+
+// dropRaw drops the raw form of an item that is of no use any more, and that
+// nobody would find when its author is to be forgotten. finish sees to those in
+// Blobs.
+func (u *unit) dropRaw(i *Item) {
+	if i.Raw.ID != "" && !i.Raw.Blob {
+		u.c.DropBodies = append(u.c.DropBodies, i.Raw.ID)
+	}
+	i.Raw = BodyRef{}
 }
 
 // dropHeld drops the attachments of an item that was held and of which only the

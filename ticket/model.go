@@ -268,6 +268,8 @@ type Message struct {
 	Reactions []Reaction `json:"reactions,omitempty"`
 	// Hidden says that the message is hidden from others on its network.
 	Hidden bool `json:"hidden,omitempty"`
+	// HiddenAt is when it was hidden or shown again last, by the network's account.
+	HiddenAt time.Time `json:"hidden_at,omitzero"`
 	// EditedAt is when it was last changed on the network, by its account.
 	EditedAt time.Time `json:"edited_at,omitzero"`
 

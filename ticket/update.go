@@ -37,8 +37,18 @@ func (u *unit) update(a *arrival, rules intakeRules) (result, bool) {
 	}
 	u.acted(a, hit)
 	return u.record(a, result{disposition: DisposedApplied, cause: channel.Cause(up.Kind), message: hit.ID}, func(i *Item) {
-		i.Raw = u.keepRaw(a)
+		if !repeats(up.Kind) {
+			i.Raw = u.keepRaw(a)
+			return
+		}
+		u.dropRaw(i)
 	}), true
+}
+
+// repeats reports whether news hold what was written, of which nothing must be
+// left when their message is deleted.
+func repeats(k channel.UpdateKind) bool {
+	return k == channel.UpdateEdit || k == channel.UpdateEcho
 }
 
 // acted notes in the conversation that the customer did something.
@@ -116,8 +126,11 @@ func (u *unit) apply(m *Message, a *arrival, limits Limits) bool {
 		}
 		return true
 	case channel.UpdateHide, channel.UpdateUnhide:
+		if !at.IsZero() && at.Before(m.HiddenAt) {
+			return true // a later one came before
+		}
 		u.editMessage(m)
-		m.Hidden = up.Kind == channel.UpdateHide
+		m.Hidden, m.HiddenAt = up.Kind == channel.UpdateHide, at
 		u.event(Event{Type: EventMessageEdited, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel,
 			Data: map[string]string{"hidden": strconv.FormatBool(m.Hidden)}})
 		return true

@@ -84,6 +84,7 @@ func cloneMessage(v *ticket.Message) *ticket.Message {
 	c.Deliveries = cloneSlice(v.Deliveries)
 	c.Reactions = cloneSlice(v.Reactions)
 	c.EditedAt = cloneTime(v.EditedAt)
+	c.HiddenAt = cloneTime(v.HiddenAt)
 	c.References = cloneSlice(v.References)
 	c.NotBefore = cloneTime(v.NotBefore)
 	c.SentAt, c.FirstTryAt, c.TriedAt = cloneTime(v.SentAt), cloneTime(v.FirstTryAt), cloneTime(v.TriedAt)

@@ -99,7 +99,7 @@ func TicketDoc(v *ticket.Ticket) (string, error) {
 // microsecond. v is left as it is.
 func MessageDoc(v *ticket.Message) (string, error) {
 	c := *v
-	utc(&c.NotBefore, &c.FirstTryAt, &c.TriedAt, &c.SentAt, &c.EditedAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
+	utc(&c.NotBefore, &c.FirstTryAt, &c.TriedAt, &c.SentAt, &c.EditedAt, &c.HiddenAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
 	return Encode(&c)
 }
 
