@@ -38,6 +38,8 @@ type arrival struct {
 	// unsettled are messages on their way out in the update's conversation,
 	// and uncertain those of which nobody knows whether they left.
 	unsettled, uncertain []MessageID
+	// standing are addresses of which is read whether they are undeliverable.
+	standing []string
 }
 
 // storedRaw is where an item's bodies were put.
@@ -177,6 +179,10 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 			if err != nil {
 				return err
 			}
+			if len(u.asks) > 0 {
+				a.standing = append(a.standing, u.asks...)
+				return errAgain
+			}
 			results = append(results, r)
 		}
 		if also != nil {
@@ -233,6 +239,7 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	if a.self != "" {
 		w.Messages = append(w.Messages, a.self)
 	}
+	w.standing(a.standing...)
 	if a.existing {
 		w.Items = append(w.Items, a.record)
 	}
@@ -259,6 +266,9 @@ func (d *Desk) wantArrival(w *Want, a *arrival) {
 	}
 	scheme := d.view().scheme(it.Channel)
 	w.Keys = append(w.Keys, contactKey(scheme, m.From.Address))
+	if scheme == schemeMail {
+		w.Keys = append(w.Keys, undeliverableKey(m.From.Address))
+	}
 	if m.Direction == channel.Out && len(m.To) > 0 {
 		w.Keys = append(w.Keys, contactKey(scheme, m.To[0].Address))
 	}

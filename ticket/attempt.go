@@ -151,13 +151,20 @@ func (a *attempt) handedWithout(ctx context.Context, refused []channel.Delivery)
 		return fmt.Errorf("ticket: lease lost: %w", ErrConflict)
 	}
 	var next Work
-	_, err := a.desk.decide(ctx, Actor{Kind: ActorSystem}, wantOutgoing(w.Message), func(u *unit) error {
+	_, err := a.desk.decide(ctx, Actor{Kind: ActorSystem}, func() Want {
+		wt := wantOutgoing(w.Message)()
+		wt.standing(gone(refused)...)
+		return wt
+	}, func(u *unit) error {
 		m, cur := u.snap.Messages[w.Message], u.snap.Works[w.ID]
 		if m == nil || cur == nil || cur.Revision != w.Revision {
 			return ErrConflict
 		}
 		mergeDeliveries(m, refused)
 		u.editMessage(m)
+		if a.desk.view().scheme(m.Channel) == schemeMail {
+			u.learn(m, refused)
+		}
 		next = w
 		next.Handed, next.LeaseUntil = true, u.now.Add(a.desk.cfg.Timing.Lease)
 		u.addWork(&next)

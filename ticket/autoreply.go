@@ -20,7 +20,9 @@ type autoReplyCase struct {
 	counts   []capRule
 	ours     bool   // the sender, or who answers are to go to, is an address of ours
 	address  string // to answer to
-	replies  bool   // we answered this ticket before, or it is not its first message
+	// gone is what is remembered of that address, if it is undeliverable.
+	gone    *Undeliverable
+	replies bool // we answered this ticket before, or it is not its first message
 }
 
 // decideAutoReply is pure: whether to answer, and why (RFC 3834).
@@ -61,6 +63,9 @@ func decideAutoReply(c autoReplyCase) (bool, trace) {
 	case !plausibleMail(c.address):
 		return stop("address", "there is no address to answer to")
 	}
+	if c.gone != nil {
+		return stop(string(WarnUndeliverable), "mail to the address came back: "+c.gone.Detail)
+	}
 	why.add("sender", "ok", "written by a person, as far as can be told")
 	if r, yes := reached(c.counts); yes {
 		return stop(r.rule, fmt.Sprintf("%d already", r.used))
@@ -73,8 +78,13 @@ func decideAutoReply(c autoReplyCase) (bool, trace) {
 // commit as the counters, puts it in the outbox.
 func (d *Desk) autoReply(ctx context.Context, w *Work) error {
 	var counters []string
+	var asked string // the address whose standing is read
 	want := func() Want {
-		return Want{Follow: true, Messages: []MessageID{w.Message}, Counters: counters}
+		wt := Want{Follow: true, Messages: []MessageID{w.Message}, Counters: counters}
+		if asked != "" {
+			wt.standing(asked)
+		}
+		return wt
 	}
 	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, want, func(u *unit) error {
 		u.done(w)
@@ -97,9 +107,12 @@ func (d *Desk) autoReply(ctx context.Context, w *Work) error {
 			c.counts = d.cfg.Caps.replies(m.Channel, c.address, t.ID, u.now)
 			c.replies = t.MessageCount > 1 && !firstOf(m, t)
 		}
-		if counters == nil && len(c.counts) > 0 {
-			counters = names(c.counts)
-			return errAgain // now with the counters
+		if counters == nil && len(c.counts) > 0 || asked != c.address {
+			counters, asked = names(c.counts), c.address
+			return errAgain // now with the counters, and what is known of the address
+		}
+		if un, ok := u.undeliverable(c.address); ok {
+			c.gone = &un
 		}
 		c.counts = counted(c.counts, u.snap.Counters)
 		yes, why := decideAutoReply(c)

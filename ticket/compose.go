@@ -75,7 +75,13 @@ func (d *Desk) Start(ctx context.Context, o Opening) (*Opened, error) {
 	scheme := v.scheme(o.Channel)
 	key := contactKey(scheme, o.To[0].Address)
 	out := &Opened{}
-	_, err = d.decide(ctx, Agent(o.By), func() Want { return Want{Keys: []Key{key}, Follow: true} }, func(u *unit) error {
+	_, err = d.decide(ctx, Agent(o.By), func() Want {
+		w := Want{Keys: []Key{key}, Follow: true}
+		if o.Send && cv.info.Mail {
+			w.standing(addressesOf(o.To, o.Cc, o.Bcc)...)
+		}
+		return w
+	}, func(u *unit) error {
 		contact := u.contact(scheme, o.To[0])
 		c := &Conversation{ID: ConversationID(newID()), Channel: o.Channel, Contact: contact.ID, Subject: strings.TrimSpace(o.Subject), CreatedAt: u.now}
 		for _, p := range uniqueParties(o.To, o.Cc, o.Bcc) {

@@ -188,7 +188,7 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 		if it.Message == nil {
 			return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseUnmatched}, nil)
 		}
-		if k := it.Update.Kind; !a.released && (k == channel.UpdateBounce || k == channel.UpdateDelayed || k == channel.UpdateDelivered) {
+		if k := it.Update.Kind; !a.released && (k == channel.UpdateBounce || k == channel.UpdateDelayed || k == channel.UpdateRelayed || k == channel.UpdateDelivered) {
 			return u.unmatched(a)
 		}
 	}
@@ -338,6 +338,9 @@ func (u *unit) message(a *arrival, rules intakeRules) result {
 
 	if !out && !msg.Automatic.Is() {
 		conv.LastCustomerAt = u.now
+	}
+	if !out && scheme == schemeMail {
+		u.heardFrom(a, msg)
 	}
 	if !out && !msg.Unverified && (conv.LastIncoming == "" || !msg.Automatic.Is()) {
 		conv.LastIncoming = msg.ID

@@ -278,16 +278,18 @@ type Message struct {
 	StateDetail string               `json:"state_detail,omitempty"`
 	Deliveries  []channel.Delivery   `json:"deliveries,omitempty"`
 	Auto        channel.AutomaticOut `json:"auto,omitempty"`
-	Signature   channel.Signature    `json:"signature,omitzero"`
-	References  []string             `json:"references,omitempty"`
-	Group       string               `json:"group,omitempty"`  // the conversation's
-	How         channel.How          `json:"how,omitempty"`    // in which of the channel's ways it leaves
-	System      bool                 `json:"system,omitempty"` // leaves by Config.System
-	Work        WorkID               `json:"work,omitempty"`   // its send, while there is one
-	NotBefore   time.Time            `json:"not_before,omitzero"`
-	Attempts    int                  `json:"attempts,omitempty"`
-	FirstTryAt  time.Time            `json:"first_try_at,omitzero"`
-	TriedAt     time.Time            `json:"tried_at,omitzero"` // when the last try began
+	// Warnings are what its author was told when it was written.
+	Warnings   []Warning         `json:"warnings,omitempty"`
+	Signature  channel.Signature `json:"signature,omitzero"`
+	References []string          `json:"references,omitempty"`
+	Group      string            `json:"group,omitempty"`  // the conversation's
+	How        channel.How       `json:"how,omitempty"`    // in which of the channel's ways it leaves
+	System     bool              `json:"system,omitempty"` // leaves by Config.System
+	Work       WorkID            `json:"work,omitempty"`   // its send, while there is one
+	NotBefore  time.Time         `json:"not_before,omitzero"`
+	Attempts   int               `json:"attempts,omitempty"`
+	FirstTryAt time.Time         `json:"first_try_at,omitzero"`
+	TriedAt    time.Time         `json:"tried_at,omitzero"` // when the last try began
 	// Held is for how long, since the first try, it was due and nobody tried.
 	Held   time.Duration `json:"held,omitempty"`
 	SentAt time.Time     `json:"sent_at,omitzero"`
@@ -412,9 +414,14 @@ const (
 	EventMessageReaction EventType = "message.reaction"
 	EventMessageAction   EventType = "message.action" // data.verb
 	EventMessageCopy     EventType = "message.copy"   // no copy could be kept: data.outcome, data.code
-	EventNoteAdded       EventType = "note.added"
-	EventAutoReply       EventType = "auto_reply.decided" // data.outcome, data.reason
-	EventConversation    EventType = "conversation.created"
+	// EventAddressUndeliverable and EventAddressDeliverable: mail to a recipient
+	// of the message came back for good; an address was forgotten again, since
+	// the message came from it, or since a person said so.
+	EventAddressUndeliverable EventType = "address.undeliverable"
+	EventAddressDeliverable   EventType = "address.deliverable"
+	EventNoteAdded            EventType = "note.added"
+	EventAutoReply            EventType = "auto_reply.decided" // data.outcome, data.reason
+	EventConversation         EventType = "conversation.created"
 	// EventConversationClosed and EventConversationReopened are of conversations
 	// without a ticket.
 	EventConversationClosed   EventType = "conversation.closed" // agent: who had it

@@ -40,6 +40,11 @@ func (d *Desk) notify(ctx context.Context, w *Work) error {
 	if !ok || agent.Email == "" || at.Assignee != w.Agent {
 		return finish("") // it went elsewhere meanwhile
 	}
+	if gone, err := d.Undeliverable(ctx, agent.Email); err != nil {
+		return err
+	} else if len(gone) > 0 {
+		return finish("undeliverable", Step{Rule: string(WarnUndeliverable), Outcome: "no", Detail: "mail to the agent's address came back: " + gone[0].Detail})
+	}
 	a := d.newAttempt(w)
 	a.caps = d.cfg.Caps.notices(agent, w.Channel, customerOf(snap, w), a.began)
 	counters, err := d.store.Snapshot(ctx, Want{Counters: names(a.caps), Now: d.now()})

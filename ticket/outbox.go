@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -176,6 +177,7 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 	var conv ConversationID
 	var lastID MessageID
 	var made *Message
+	var asked []string // recipients whose standing is read
 	_, err = d.decide(ctx, Agent(draft.By), func() Want {
 		w := want()
 		w.Follow = true
@@ -185,6 +187,7 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 		if conv != "" && draft.Key != "" {
 			w.Keys = append(w.Keys, requestKey(conv, draft.Key))
 		}
+		w.standing(asked...)
 		return w
 	}, func(u *unit) error {
 		c, t, err := find(u)
@@ -204,6 +207,10 @@ func (d *Desk) reply(ctx context.Context, want func() Want, find func(*unit) (*C
 		made, err = d.composeReply(u, c, t, u.snap.Messages[lastID], draft, files)
 		if err != nil {
 			return err
+		}
+		if to := addressesOf(made.To, made.Cc, made.Bcc); d.mail(made.Channel) && !slices.Equal(to, asked) {
+			asked = to
+			return errAgain
 		}
 		u.c.Bodies = append(u.c.Bodies, bodies...)
 		if draft.Key != "" {
@@ -401,6 +408,7 @@ func (d *Desk) composeReply(u *unit, c *Conversation, t *Ticket, last *Message, 
 		}
 	}
 	m.Search = searchAgain(m, d.cfg.Limits.Search)
+	u.warn(m)
 	u.enqueue(m)
 	u.editConversation(c).MessageCount++
 	d.addRecipients(c, m)

@@ -181,6 +181,7 @@ func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.Sen
 		_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want {
 			wt := wantOutgoing(w.Message)()
 			wt.Follow = true
+			wt.standing(gone(r.Deliveries)...)
 			for _, id := range r.ExternalIDs {
 				wt.Keys = append(wt.Keys, externalKey(a.msg.Channel, id))
 			}
@@ -198,6 +199,9 @@ func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.Sen
 				return ErrConflict
 			}
 			u.settled(m, &w, r, se, d.cfg.Timing, d.copyPause(m))
+			if d.view().scheme(m.Channel) == schemeMail {
+				u.learn(m, r.Deliveries)
+			}
 			u.claimIDs(m, r, d.ring.mint(tokenOfMessage, string(m.ID)))
 			if c := u.snap.Conversations[m.Conversation]; c != nil && se == nil {
 				u.sentInto(c, m, r)

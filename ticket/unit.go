@@ -39,6 +39,8 @@ type unit struct {
 	kept, freed []BodyID
 	// sending are the counters that count the messages that were read.
 	sending map[MessageID]string
+	// asks are addresses whose standing must be read to decide.
+	asks []string
 }
 
 func newUnit(now time.Time, snap *Snapshot, by Actor) *unit {

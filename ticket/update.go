@@ -20,7 +20,7 @@ func (u *unit) update(a *arrival, rules intakeRules) (result, bool) {
 	// that is named. Receipts are about all that they name.
 	var hit *Message
 	for _, id := range a.before {
-		if m := u.snap.Messages[id]; m != nil && u.apply(m, a, rules.limits) && hit == nil {
+		if m := u.snap.Messages[id]; m != nil && u.apply(m, a, rules) && hit == nil {
 			hit = m
 		}
 	}
@@ -28,7 +28,7 @@ func (u *unit) update(a *arrival, rules intakeRules) (result, bool) {
 		if hit != nil && !receipt {
 			break
 		}
-		if u.apply(m, a, rules.limits) && hit == nil {
+		if u.apply(m, a, rules) && hit == nil {
 			hit = m
 		}
 	}
@@ -92,14 +92,14 @@ func (u *unit) targets(a *arrival) []*Message {
 // apply changes the message as the update says. It reports false when the
 // update does not fit the message: a bounce for somebody it was never sent to
 // is somebody else's, or forged.
-func (u *unit) apply(m *Message, a *arrival, limits Limits) bool {
+func (u *unit) apply(m *Message, a *arrival, rules intakeRules) bool {
 	up, at := a.item.Update, a.item.At
 	switch up.Kind {
-	case channel.UpdateBounce, channel.UpdateDelayed, channel.UpdateDelivered, channel.UpdateRead, channel.UpdateComplaint:
+	case channel.UpdateBounce, channel.UpdateDelayed, channel.UpdateRelayed, channel.UpdateDelivered, channel.UpdateRead, channel.UpdateComplaint:
 		if m.Direction != Out {
 			return false
 		}
-		return u.applyReport(m, up)
+		return u.applyReport(m, a, rules)
 	case channel.UpdateEdit, channel.UpdateRemove, channel.UpdateReaction, channel.UpdateHide, channel.UpdateUnhide:
 		if !m.RedactedAt.IsZero() {
 			return true // what was deleted here stays so
@@ -113,7 +113,7 @@ func (u *unit) apply(m *Message, a *arrival, limits Limits) bool {
 		u.editMessage(m)
 		m.EditedAt = at
 		m.Text, m.NewText = up.Text, ""
-		m.Search = searchAgain(m, limits.Search)
+		m.Search = searchAgain(m, rules.limits.Search)
 		u.event(Event{Type: EventMessageEdited, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID})
 		return true
 	case channel.UpdateRemove:
@@ -203,7 +203,9 @@ func (u *unit) applyEcho(m *Message, up *channel.Update) bool {
 }
 
 // applyReport applies what a delivery report says of each recipient.
-func (u *unit) applyReport(m *Message, up *channel.Update) bool {
+func (u *unit) applyReport(m *Message, a *arrival, rules intakeRules) bool {
+	up := a.item.Update
+	mail := rules.view.scheme(m.Channel) == schemeMail
 	state, ok := map[channel.UpdateKind]channel.DeliveryState{
 		channel.UpdateBounce:    channel.DeliveryBounced,
 		channel.UpdateDelivered: channel.DeliveryDelivered,
@@ -219,7 +221,10 @@ func (u *unit) applyReport(m *Message, up *channel.Update) bool {
 		}
 		touched = true
 		if ok && advances(del.State, state) {
-			del.State = state
+			del.State, del.PutOff = state, false
+		}
+		if mail {
+			u.standingBy(m, a, del, st)
 		}
 		if line := clean(strings.TrimSpace(st.Status+" "+st.Diagnostic), 300); line != "" && state != channel.DeliveryRead {
 			del.Detail = line
