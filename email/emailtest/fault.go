@@ -67,6 +67,7 @@ type scripted struct {
 type script struct {
 	mu     sync.Mutex
 	faults []*scripted
+	struck int
 }
 
 // strike returns the fault that happens now, if any. Faults are tried in the
@@ -86,6 +87,7 @@ func (s *script) strike(at Point, recipient string, uids ...uint32) (Fault, bool
 		}
 		f.seen++
 		if f.seen > f.Skip {
+			s.struck++
 			return f.Fault, true
 		}
 	}
@@ -97,6 +99,13 @@ func (s *script) Fault(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, &scripted{Fault: f})
+}
+
+// Struck returns how often a fault has struck so far.
+func (s *script) Struck() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.struck
 }
 
 // Heal removes every fault.
