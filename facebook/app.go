@@ -45,6 +45,11 @@ type App struct {
 	// HumanAgent says that the app may answer up to 7 days after the
 	// customer's last act, by the tag HUMAN_AGENT.
 	HumanAgent bool
+	// CommentPictures says that pictures can be added to public comments: each
+	// is uploaded to the Page first, as a photo that is not published. That
+	// needs the permission pages_manage_posts, which the login then asks for.
+	// Without it such an answer is refused before the call.
+	CommentPictures bool
 
 	// Limits bound what others can make the app use.
 	Limits Limits

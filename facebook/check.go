@@ -173,7 +173,7 @@ func (k *check) left(code, what string, until, now time.Time) {
 }
 
 func (k *check) scopes(d *debugged) {
-	for _, s := range Scopes() {
+	for _, s := range k.page.app.scopes() {
 		if !slices.Contains(d.Scopes, s.Name) {
 			k.add(channel.SeverityError, "scope_missing", "The permission "+s.Name+" is missing: "+s.Without+".", fixAdmin, "scope", s.Name)
 			continue

@@ -43,7 +43,7 @@ func (a *App) LoginURL(redirect, state string, again bool) string {
 		base = "https://www.facebook.com"
 	}
 	var scopes []string
-	for _, s := range Scopes() {
+	for _, s := range a.scopes() {
 		scopes = append(scopes, s.Name)
 	}
 	q := url.Values{"client_id": {a.ID}, "redirect_uri": {redirect}, "state": {state}, "response_type": {"code"}, "scope": {strings.Join(scopes, ",")}}
@@ -88,6 +88,7 @@ type Grant struct {
 	Granted  []string // permissions
 	Declined []string
 	Pages    []GrantedPage
+	wanted   []Scope
 }
 
 // GrantedPage is a Page that the person let the app see.
@@ -98,9 +99,10 @@ type GrantedPage struct {
 	user     string
 }
 
-// Missing returns the permissions of [Scopes] that were not granted.
+// Missing returns the permissions that were asked for, [Scopes] at least, and not
+// granted.
 func (g *Grant) Missing() []Scope {
-	return slices.DeleteFunc(Scopes(), func(s Scope) bool { return slices.Contains(g.Granted, s.Name) })
+	return slices.DeleteFunc(slices.Clone(g.wanted), func(s Scope) bool { return slices.Contains(g.Granted, s.Name) })
 }
 
 // Tasks of Pages in their newer form stand under other names beside the plain
@@ -209,7 +211,7 @@ func (a *App) granted(ctx context.Context, token string) (*Grant, error) {
 	if err := a.read(ctx, call{path: "me", params: url.Values{"fields": {"id"}}, token: token, pool: poolApp, out: &me}); err != nil {
 		return nil, fmt.Errorf("facebook: read who logged in: %w", err)
 	}
-	g := &Grant{User: string(me.ID)}
+	g := &Grant{User: string(me.ID), wanted: a.scopes()}
 	var perms struct {
 		Data []struct {
 			Permission string `json:"permission"`

@@ -70,6 +70,10 @@
 // refused before the call after that. A send whose answer was lost is looked for
 // and never repeated blindly, since the platform knows no idempotency key.
 //
+// A public comment can have a text and a picture, if App.CommentPictures is set;
+// further pictures are comments of their own. Other files are refused before the
+// call. A private reply and a message can have any file.
+//
 // # Errors
 //
 // Errors of the Graph API are [*Error], classified by code and subcode

@@ -47,7 +47,7 @@ func (p *page) Find(ctx context.Context, out *channel.Outbound) (channel.Receipt
 	for _, part := range missing {
 		id := ""
 		for _, m := range seen {
-			if part.file == nil && sameWords(m.text, part.text) && !p.anothers(m.id, metadata(out.Token, part.n)) {
+			if part.text != "" && sameWords(m.text, part.text) && !p.anothers(m.id, metadata(out.Token, part.n)) {
 				if id != "" {
 					id = ""
 					break

@@ -2,6 +2,7 @@ package facebook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -28,9 +29,10 @@ type call struct {
 	method string
 	path   string // below the version
 	params url.Values
-	// file, if set, is sent as the part "filedata", and params as further
-	// parts.
-	file *channel.Attachment
+	// file, if set, is sent as the part "filedata", or what filePart says, and
+	// params as further parts.
+	file     *channel.Attachment
+	filePart string
 	// token is a Page's or a person's; empty means the app's own.
 	token string
 	// anonymous calls carry no token at all.
@@ -196,8 +198,8 @@ func upload(c call) (io.Reader, int64, string, error) {
 	}
 	h := textproto.MIMEHeader{}
 	h.Set("Content-Type", mediaType(c.file.Type))
-	fmt.Fprintf(&head, "--%s\r\nContent-Disposition: form-data; name=\"filedata\"; filename=\"%s\"\r\nContent-Type: %s\r\n\r\n",
-		boundary, quoteName(c.file.Name), h.Get("Content-Type"))
+	fmt.Fprintf(&head, "--%s\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"%s\"\r\nContent-Type: %s\r\n\r\n",
+		boundary, cmp.Or(c.filePart, "filedata"), quoteName(c.file.Name), h.Get("Content-Type"))
 	tail := "\r\n--" + boundary + "--\r\n"
 	file, err := c.file.Body.Open()
 	if err != nil {

@@ -43,7 +43,8 @@ func (p *page) SendableUntil(conversation string, lastAct time.Time) (time.Time,
 	return lastAct.Add(responseWindow), true
 }
 
-// part is one message or comment on its way: a text or a file.
+// part is one message or comment on its way: a text or a file, or of a comment
+// both.
 type part struct {
 	n    int // from 1
 	name string
@@ -212,10 +213,15 @@ func (s *sending) split() error {
 	for _, t := range splitText(text, limit) {
 		add(t, nil)
 	}
+	public := s.target != "" && !s.private
 	for i := range out.Attachments {
 		f := &out.Attachments[i]
 		if err := checkFile(f); err != nil {
 			return err
+		}
+		if last := len(s.all) - 1; public && i == 0 && last >= 0 {
+			s.all[last].file = f // a comment has a text and a picture
+			continue
 		}
 		add("", f)
 	}
@@ -226,8 +232,8 @@ func (s *sending) split() error {
 		return refuse("too_long", fmt.Sprintf("it would leave in %d parts; %d are allowed", len(s.all), maxParts), "Write less.")
 	case s.private && len(s.all) > 1:
 		return refuse("private_reply_long", "a private reply is one message: a text of less than 2000 characters, or one file", "Write less.")
-	case s.target != "" && !s.private && len(out.Attachments) > 0:
-		return refuse("attachment_in_comment", "files cannot be added to a public comment", "Answer privately, or without the file.")
+	case public:
+		return s.page.app.checkPictures(out.Attachments)
 	}
 	return nil
 }
@@ -340,22 +346,6 @@ func (s *sending) message(ctx context.Context, part part) error {
 		s.receipt.Address = string(out.Recipient)
 	}
 	s.note(part, string(out.Message))
-	return nil
-}
-
-func (s *sending) comment(ctx context.Context, part part) error {
-	var out struct {
-		ID ident `json:"id"`
-	}
-	c := s.page.call(s.target+"/comments", poolPages, url.Values{"message": {part.text}}, &out)
-	c.method, c.says = http.MethodPost, true
-	if err := s.page.app.do(ctx, c); err != nil {
-		return err
-	}
-	if out.ID == "" {
-		return &Error{Status: http.StatusOK, Message: "the answer names no comment"}
-	}
-	s.note(part, string(out.ID))
 	return nil
 }
 

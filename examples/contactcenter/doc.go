@@ -46,7 +46,9 @@
 // agent connects Pages at /connect/facebook, and chooses there which of those they
 // run become channels, unless it is only one; a program shows and takes the choice
 // by GET and POST /api/connect/facebook, with the browser's cookies. With a Page's token at hand, POST a
-// channel of kind facebook.page with {page_id, access_token, rules}.
+// channel of kind facebook.page with {page_id, access_token, rules}. With
+// FACEBOOK_COMMENT_PICTURES=1 the login asks for pages_manage_posts too, and public
+// answers can have pictures.
 //
 // # API
 //

@@ -17,7 +17,8 @@ func newFacebook(o options) *facebook.App {
 	if o.facebookID == "" {
 		return nil
 	}
-	app := &facebook.App{ID: o.facebookID, Secrets: strings.Fields(o.facebookSecret), VerifyToken: o.facebookVerify, Graph: o.facebookGraph}
+	app := &facebook.App{ID: o.facebookID, Secrets: strings.Fields(o.facebookSecret), VerifyToken: o.facebookVerify, Graph: o.facebookGraph,
+		CommentPictures: o.facebookPictures}
 	if o.facebookGraph != "" { // a stand-in serves its media itself
 		app.MediaHosts = append(facebook.DefaultMediaHosts(), origin(o.facebookGraph))
 	}

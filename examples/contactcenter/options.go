@@ -40,6 +40,7 @@ type options struct {
 	publicURL  string
 
 	facebookID, facebookSecret, facebookVerify, facebookGraph string
+	facebookPictures                                          bool
 }
 
 // notAvailable says that a part of the library is still to come.
@@ -50,7 +51,7 @@ func (e notAvailableError) Error() string { return e.what + " is not available y
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
 	o := options{demoPace: 1, passwordRounds: passwordRounds, token: getenv("ANTEROOM_TOKEN"), key: getenv("ANTEROOM_KEY"), publicURL: getenv("PUBLIC_URL"),
 		facebookID: getenv("FACEBOOK_APP_ID"), facebookSecret: getenv("FACEBOOK_APP_SECRET"), facebookVerify: getenv("FACEBOOK_VERIFY_TOKEN"),
-		facebookGraph: getenv("FACEBOOK_GRAPH")}
+		facebookGraph: getenv("FACEBOOK_GRAPH"), facebookPictures: getenv("FACEBOOK_COMMENT_PICTURES") == "1"}
 	fs := flag.NewFlagSet("contactcenter", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.store, "store", "", "`where` the data is: sqlite:PATH, memory:, postgres://USER@HOST/DATABASE (default sqlite:anteroom.db in -data)")

@@ -41,7 +41,7 @@ type Graph struct {
 	media    map[string]medium
 	faults   []*Fault
 	calls    []Call
-	attach   map[string]bool // reusable attachment ids
+	photos   map[string]*photo // uploaded and not published
 	callback *callback
 	fields   []string // subscribed at app level
 	queue    []*Event
@@ -65,7 +65,7 @@ func New(opts Options) *Graph {
 	return &Graph{
 		opts: opts, nextID: 1029384756000, pages: map[string]*Page{}, people: map[string]*Person{}, tokens: map[string]*token{},
 		codes: map[string]*code{}, nodes: map[string]*node{}, threads: map[string]*thread{}, media: map[string]medium{},
-		attach: map[string]bool{}, wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		photos: map[string]*photo{}, wake: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
 

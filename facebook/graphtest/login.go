@@ -30,7 +30,7 @@ type code struct {
 }
 
 // allScopes are the permissions for Pages (ref 8.1, D).
-var allScopes = strings.Fields("pages_show_list pages_messaging pages_manage_metadata pages_read_engagement pages_read_user_content pages_manage_engagement")
+var allScopes = strings.Fields("pages_show_list pages_messaging pages_manage_metadata pages_read_engagement pages_read_user_content pages_manage_engagement pages_manage_posts")
 
 // allTasks are what an admin may do (ref 8.1, D).
 var allTasks = strings.Fields("ADVERTISE ANALYZE CREATE_CONTENT MANAGE MESSAGING MODERATE")

@@ -37,13 +37,22 @@ func (g *Graph) onNode(c *call, n *node, edge string) (any, *apiError) {
 	}
 	switch c.method + " " + edge {
 	case "POST comments":
-		text := c.q.Get("message")
-		if text == "" && c.q.Get("attachment_url") == "" {
+		text, picture := c.q.Get("message"), g.photos[c.q.Get("attachment_id")]
+		switch {
+		case text == "" && picture == nil && c.q.Get("attachment_url") == "":
 			return nil, bug(0, "A comment needs a message or an attachment")
+		case c.q.Has("attachment_id") && (picture == nil || picture.page != n.page || picture.used):
+			return nil, bug(0, "Invalid attachment_id")
 		}
-		made := g.addComment(n.id, nil, text, "")
-		made.byAPI = true
-		g.sent = append(g.sent, Sent{ID: made.id, Page: n.page, Recipient: n.id, Text: text})
+		s := Sent{Page: n.page, Recipient: n.id, Text: text}
+		url := ""
+		if picture != nil {
+			picture.used, s.File = true, picture.file
+			url = g.host("photo.jpg", "image/jpeg", []byte("photo"))
+		}
+		made := g.addComment(n.id, nil, text, url)
+		made.byAPI, s.ID = true, made.id
+		g.sent = append(g.sent, s)
 		return object{"id": made.id}, nil
 	case "POST ":
 		if h := c.q.Get("is_hidden"); h != "" {
@@ -67,6 +76,30 @@ func (g *Graph) onNode(c *call, n *node, edge string) (any, *apiError) {
 		return g.success(), nil
 	}
 	return nil, &apiError{code: 2500, message: "Unknown path components"}
+}
+
+// photo was uploaded to a Page and is not published.
+type photo struct {
+	page, file string
+	used       bool
+}
+
+// uploadPhoto is what a picture in a comment needs first
+// (https://developers.facebook.com/docs/graph-api/reference/page/photos).
+func (g *Graph) uploadPhoto(c *call, p *Page) (any, *apiError) {
+	if bad := g.needs(c, "pages_manage_posts", "CREATE_CONTENT", "MANAGE"); bad != nil {
+		return nil, bad
+	}
+	file := c.q.Get("source")
+	if !strings.Contains(file, " of image/") {
+		return nil, bug(0, "An image is required")
+	}
+	if c.q.Get("published") != "false" {
+		return object{"id": g.addPost(p.ID, nil, "", g.host("photo.jpg", "image/jpeg", []byte("photo"))).id}, nil
+	}
+	id := g.id()
+	g.photos[id] = &photo{page: p.ID, file: file}
+	return object{"id": id}, nil
 }
 
 // Likes returns how often the Page likes a post or comment; Hidden reports

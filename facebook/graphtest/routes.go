@@ -165,6 +165,8 @@ func (g *Graph) onPage(c *call, id, edge string) (any, *apiError) {
 		return g.success(), nil
 	case "POST messages":
 		return g.send(c, p)
+	case "POST photos":
+		return g.uploadPhoto(c, p)
 	case "GET conversations":
 		return g.conversations(c, p)
 	case "GET feed":
