@@ -113,25 +113,6 @@ func (p *prepared) people(c *ticket.Changes) error {
 	return nil
 }
 
-// otherRank is that of statuses that are not the engine's.
-const otherRank = 5
-
-// statusRank is the column for a status. Lists join what they find by rank, so
-// that each part is a range of an index.
-func statusRank(s ticket.Status) int64 {
-	switch s {
-	case ticket.Open:
-		return 1
-	case ticket.Pending:
-		return 2
-	case ticket.Solved:
-		return 3
-	case ticket.Closed:
-		return 4
-	}
-	return otherRank
-}
-
 func (p *prepared) ofTickets(c *ticket.Changes) error {
 	for _, v := range c.Tickets {
 		doc, err := driver.TicketDoc(v)
@@ -148,7 +129,7 @@ func (p *prepared) ofTickets(c *ticket.Changes) error {
 		p.entity(insertTickets, updateTickets, "ticket", v.Revision,
 			[]string{clean(string(v.ID)), doc, clean(string(v.Status)), clean(string(v.Queue)), clean(string(v.Assignee)), clean(string(v.Channel)),
 				clean(string(v.Contact)), clean(string(v.Conversation))},
-			[]int64{statusRank(v.Status), waiting, driver.Micros(v.UpdatedAt), deleted})
+			[]int64{driver.StatusRank(v.Status), waiting, driver.Micros(v.UpdatedAt), deleted})
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -313,13 +312,7 @@ func (p *portal) Waiting(ctx context.Context, queue routing.QueueID, limit int) 
 		if err := rows.Scan(&id, &at, &isTicket); err != nil {
 			return err
 		}
-		w := ticket.Waiter{Since: time.UnixMicro(at).UTC()}
-		if isTicket {
-			w.Ticket = ticket.TicketID(id)
-		} else {
-			w.Conversation = ticket.ConversationID(id)
-		}
-		out = append(out, w)
+		out = append(out, driver.Waiter(id, at, isTicket))
 		return nil
 	})
 	return out, err

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -75,22 +74,16 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 // has none, so that every list is read in the order of an index.
 func (q *query) statuses(f *ticket.TicketFilter) (ranks []int64) {
 	narrow := f.Number != 0 || f.Contact != "" || len(f.Terms) > 0
-	var others []string
-	for _, s := range f.Statuses {
-		rank := statusRank(s)
-		if !slices.Contains(ranks, rank) {
-			ranks = append(ranks, rank)
-		}
-		if rank == otherRank {
-			others = append(others, clean(string(s)))
-		}
-	}
+	ranks, others := driver.Ranks(f.Statuses)
 	if len(others) > 0 {
+		for i, s := range others {
+			others[i] = clean(s)
+		}
 		q.and("(rank <> 5 OR status = ANY(" + q.arg(others) + "::text[]))")
 	}
 	if !narrow {
 		if len(ranks) == 0 {
-			ranks = []int64{1, 2, 3, 4, otherRank}
+			ranks = driver.AllRanks()
 		}
 		return ranks
 	}

@@ -183,7 +183,7 @@ func (f *finder) among(ids map[string]bool, n int) (found []driver.Place, err er
 func (f *finder) filtered() *query {
 	q := f.list.clone()
 	q.table += " INDEXED BY sqlite_autoindex_tickets_1" // UNIQUE (portal, id)
-	if n := len(f.ranks); n > 0 && n < otherRank {
+	if n := len(f.ranks); n > 0 && n < driver.OtherRank {
 		args := make([]any, n)
 		for i, r := range f.ranks {
 			args[i] = r

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/routing"
@@ -105,7 +104,7 @@ func (q *query) sql(ranks []int64, limit int) (string, []any) {
 		args = nil
 		for i, rank := range ranks {
 			arms[i] = arm(q.table)
-			if q.notOpen != "" && rank > openRank {
+			if q.notOpen != "" && rank > driver.OpenRank {
 				arms[i] = arm(q.table+" INDEXED BY "+q.notOpen) + " AND status > 1"
 			}
 			arms[i] += " AND status = ?"
@@ -298,13 +297,7 @@ func (p *portal) Waiting(ctx context.Context, queue routing.QueueID, limit int) 
 			if err := scan(&id, &at, &isTicket); err != nil {
 				return err
 			}
-			w := ticket.Waiter{Since: time.UnixMicro(at).UTC()}
-			if isTicket {
-				w.Ticket = ticket.TicketID(id)
-			} else {
-				w.Conversation = ticket.ConversationID(id)
-			}
-			out = append(out, w)
+			out = append(out, driver.Waiter(id, at, isTicket))
 			return nil
 		})
 	})

@@ -45,27 +45,6 @@ func (r *rows) people(c *ticket.Changes) error {
 	return nil
 }
 
-// statusRank is the column for a status. Lists join what they find by rank, so
-// that each part is a range of an index.
-func statusRank(s ticket.Status) int64 {
-	switch s {
-	case ticket.Open:
-		return 1
-	case ticket.Pending:
-		return 2
-	case ticket.Solved:
-		return 3
-	case ticket.Closed:
-		return 4
-	}
-	return otherRank
-}
-
-const (
-	openRank  = 1
-	otherRank = 5
-)
-
 func (r *rows) tickets(c *ticket.Changes) error {
 	for _, v := range c.Tickets {
 		doc, err := driver.TicketDoc(v)
@@ -76,7 +55,7 @@ func (r *rows) tickets(c *ticket.Changes) error {
 		if !v.DeletedAt.IsZero() {
 			waiting = nil
 		}
-		st := r.entity(sqls.tickets, string(v.ID), v.Revision, doc, nil, statusRank(v.Status), null(v.Queue), null(v.Assignee),
+		st := r.entity(sqls.tickets, string(v.ID), v.Revision, doc, nil, driver.StatusRank(v.Status), null(v.Queue), null(v.Assignee),
 			null(v.Channel), null(v.Contact), waiting, driver.Micros(v.UpdatedAt), flag(!v.DeletedAt.IsZero()))
 		if v.Revision == 0 {
 			st.before = func(_ *tx, s *portalState, args []any) error {

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"slices"
 
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/internal/driver"
@@ -70,22 +69,17 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 // has none, so that every list is read in the order of an index.
 func (q *query) statuses(f ticket.TicketFilter) (ranks []int64) {
 	narrow := f.Number != 0 || f.Contact != ""
-	var others []any
-	for _, s := range f.Statuses {
-		rank := statusRank(s)
-		if !slices.Contains(ranks, rank) {
-			ranks = append(ranks, rank)
-		}
-		if rank == otherRank {
-			others = append(others, string(s))
-		}
-	}
+	ranks, others := driver.Ranks(f.Statuses)
 	if len(others) > 0 {
-		q.and("(status <> 5 OR doc ->> '$.status' IN "+list(len(others))+")", others...)
+		args := make([]any, len(others))
+		for i, s := range others {
+			args[i] = s
+		}
+		q.and("(status <> 5 OR doc ->> '$.status' IN "+list(len(others))+")", args...)
 	}
 	if !narrow {
 		if len(ranks) == 0 {
-			ranks = []int64{1, 2, 3, 4, otherRank}
+			ranks = driver.AllRanks()
 		}
 		return ranks
 	}
