@@ -25,7 +25,8 @@
 // term of which more than 256 words begin, in more than 10,000 messages, as many
 // do with a letter or two, stands for the first 256 of them, by the alphabet:
 // the word itself is one. Words of which each is in many messages, but that are
-// hardly ever together, take time in proportion to those messages.
+// hardly ever together, take time in proportion to those messages, and a rare
+// word beside a beginning of many common ones takes some of it for each of them.
 //
 // # Errors
 //
