@@ -1,6 +1,7 @@
 package facebook_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -260,4 +261,92 @@ func TestEverySplitOverPostsAndEntriesEndsAlike(t *testing.T) {
 	t.Run("all in one", func(t *testing.T) {
 		check(t, func(w *world, events []*graphtest.Event) { w.post(events...) })
 	})
+}
+
+// gaps calls f with every way to go from one to the next of n+1 events: within an
+// entry, to the next entry, or to the next POST.
+func gaps(n int, f func(how []int)) {
+	how := make([]int, n)
+	for {
+		f(slices.Clone(how))
+		i := 0
+		for ; i < n && how[i] == 2; i++ {
+			how[i] = 0
+		}
+		if i == n {
+			return
+		}
+		how[i]++
+	}
+}
+
+// bodies are the POSTs with the events, split as how says.
+func (w *world) bodies(events []*graphtest.Event, how []int) [][]byte {
+	w.t.Helper()
+	type object = map[string]json.RawMessage
+	encode := func(v any) json.RawMessage {
+		b, err := json.Marshal(v)
+		require.NoError(w.t, err)
+		return b
+	}
+	posts := [][]object{{}}
+	for i, e := range events {
+		var body struct{ Entry []object }
+		require.NoError(w.t, json.Unmarshal(w.fb.Body(e), &body))
+		entry, post := body.Entry[0], &posts[len(posts)-1]
+		switch {
+		case i == 0 || how[i-1] == 1:
+			*post = append(*post, entry)
+		case how[i-1] == 2:
+			posts = append(posts, []object{entry})
+		default:
+			last := (*post)[len(*post)-1]
+			var list, more []json.RawMessage
+			if have := last[e.Source]; have != nil {
+				require.NoError(w.t, json.Unmarshal(have, &list))
+			}
+			require.NoError(w.t, json.Unmarshal(entry[e.Source], &more))
+			last[e.Source] = encode(append(list, more...))
+		}
+	}
+	var out [][]byte
+	for _, p := range posts {
+		out = append(out, encode(object{"object": json.RawMessage(`"page"`), "entry": encode(p)}))
+	}
+	return out
+}
+
+func TestEverySplitOfFiveEventsEndsAlike(t *testing.T) {
+	t.Parallel()
+	rules := facebook.Rules{Messages: true, Posts: facebook.Relevant, Comments: true, Keywords: []string{"price"}}
+	var all consensus
+	count := 0
+	gaps(4, func(how []int) {
+		count++
+		t.Run(fmt.Sprint(how), func(t *testing.T) {
+			inWorld(t, graphtest.Options{}, rules, func(w *world) {
+				post := w.page.Post("New shoes")
+				w.settle()
+				w.hold()
+				w.ann.Write(w.page.ID, "Hello")
+				first := w.ann.Comment(post, "Price, please")
+				time.Sleep(time.Second)
+				w.page.WriteInInbox(w.ann, "How can we help?")
+				w.ann.Comment(first, "Anybody?")
+				time.Sleep(time.Second)
+				w.fb.EditText(first, "The price, please")
+				events := w.fb.Take()
+				require.Len(t, events, 5)
+				for _, b := range w.bodies(events, how) {
+					status, err := w.fb.Post(w.ctx, b)
+					require.NoError(t, err)
+					require.Equal(t, http.StatusOK, status)
+				}
+				time.Sleep(2 * time.Hour)
+				require.Equal(t, int64(5), w.ledger().Messages+w.ledger().Applied)
+				all.agree(t, w.whole())
+			})
+		})
+	})
+	require.Equal(t, 81, count)
 }
