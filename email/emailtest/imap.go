@@ -2,11 +2,14 @@ package emailtest
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +43,7 @@ type IMAP struct {
 
 	ln   net.Listener
 	ca   *CA
+	cfg  *tls.Config
 	conf imapConf
 	wg   sync.WaitGroup
 
@@ -56,6 +60,7 @@ type IMAP struct {
 type imapConf struct {
 	users, tokens      map[string]string
 	implicit, startTLS bool
+	inMemory           bool
 	certNames          []string
 }
 
@@ -84,6 +89,10 @@ func IMAPWithCertificateFor(names ...string) IMAPOption {
 	return func(c *imapConf) { c.certNames = names }
 }
 
+// IMAPInMemory makes the server listen nowhere: [IMAP].Dial is the way to it. It
+// then also works in a bubble of testing/synctest, with whose time it goes.
+func IMAPInMemory() IMAPOption { return func(c *imapConf) { c.inMemory = true } }
+
 // NewIMAP starts a server that ends with the test. It has the folders INBOX,
 // Archive, Sent, Drafts, Trash and Junk, the last four with their special uses.
 func NewIMAP(t testing.TB, opts ...IMAPOption) *IMAP {
@@ -106,34 +115,48 @@ func StartIMAP(opts ...IMAPOption) (*IMAP, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("emailtest: listen: %w", err)
-	}
 	cert, err := ca.Certificate(conf.certNames...)
 	if err != nil {
-		ln.Close()
 		return nil, err
 	}
-	s := &IMAP{ln: ln, ca: ca, conf: conf, sessions: map[*imapSession]bool{}, hidden: map[string]bool{}}
+	s := &IMAP{cfg: &tls.Config{Certificates: []tls.Certificate{cert}}, ca: ca, conf: conf, sessions: map[*imapSession]bool{}, hidden: map[string]bool{}}
 	for i, f := range []struct{ name, use string }{
 		{"INBOX", ""}, {"Archive", ""}, {"Sent", `\Sent`}, {"Drafts", `\Drafts`}, {"Trash", `\Trash`}, {"Junk", `\Junk`},
 	} {
 		s.folders = append(s.folders, &imapFolder{name: f.name, use: f.use, validity: uint32(1000 + i), next: 1})
 	}
-	cfg := &tls.Config{Certificates: []tls.Certificate{cert}}
-	s.wg.Go(func() { s.serve(cfg) })
+	if conf.inMemory {
+		return s, nil
+	}
+	if s.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("emailtest: listen: %w", err)
+	}
+	s.wg.Go(s.serve)
 	return s, nil
 }
 
 // Addr returns "127.0.0.1:port".
-func (s *IMAP) Addr() string { return s.ln.Addr().String() }
+func (s *IMAP) Addr() string { return net.JoinHostPort(s.Host(), strconv.Itoa(s.Port())) }
 
 // Host returns "127.0.0.1".
 func (s *IMAP) Host() string { return "127.0.0.1" }
 
-// Port returns the port.
-func (s *IMAP) Port() int { return s.ln.Addr().(*net.TCPAddr).Port }
+// Port returns the port, and that of IMAP if the server is in memory.
+func (s *IMAP) Port() int {
+	if s.ln == nil {
+		return 143
+	}
+	return s.ln.Addr().(*net.TCPAddr).Port
+}
+
+// Dial connects to the server without a network, whatever the address.
+func (s *IMAP) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	if err := ctx.Err(); err != nil || !s.admit(far) {
+		return nil, errors.Join(errClosed, err)
+	}
+	return near, nil
+}
 
 // ClientTLS returns a client configuration that trusts the server's authority
 // and no other.
@@ -291,6 +314,13 @@ func (s *IMAP) Commands() []string {
 	return slices.Clone(s.commands)
 }
 
+// Forget drops what Commands returns.
+func (s *IMAP) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.commands = nil
+}
+
 // Connections returns how many connections were made so far.
 func (s *IMAP) Connections() int {
 	s.mu.Lock()
@@ -326,34 +356,40 @@ func (s *IMAP) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.Disconnect()
-	s.ln.Close()
+	if s.ln != nil {
+		s.ln.Close()
+	}
 	s.wg.Wait()
 }
 
-func (s *IMAP) serve(cfg *tls.Config) {
+func (s *IMAP) serve() {
 	for {
 		raw, err := s.ln.Accept()
-		if err != nil {
+		if err != nil || !s.admit(raw) {
 			return
 		}
-		c := newIMAPSession(s, raw, cfg)
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
-			raw.Close()
-			return
-		}
-		s.accepted++
-		s.sessions[c] = true
-		s.mu.Unlock()
-		s.wg.Go(func() {
-			c.run()
-			raw.Close()
-			s.mu.Lock()
-			delete(s.sessions, c)
-			s.mu.Unlock()
-		})
 	}
+}
+
+// admit serves a connection, unless the server is closed.
+func (s *IMAP) admit(raw net.Conn) bool {
+	c := newIMAPSession(s, raw, s.cfg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		raw.Close()
+		return false
+	}
+	s.accepted++
+	s.sessions[c] = true
+	s.wg.Go(func() {
+		c.run()
+		raw.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.sessions, c)
+	})
+	return true
 }
 
 // folder returns a folder or nil. s.mu is held.
