@@ -41,6 +41,7 @@ const (
 type site struct {
 	t      *testing.T
 	path   string // of the program
+	env    []string
 	data   string
 	seed   uint64
 	relay  *emailtest.SMTP // the mail server that automatic replies of the mailbox leave by
@@ -237,7 +238,7 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // launch starts the program and does not wait.
 func (s *site) launch() {
 	s.t.Helper()
-	s.start(s.path, s.args())
+	s.start(s.path, s.args(), s.env...)
 }
 
 func (s *site) args() []string {
