@@ -38,6 +38,14 @@
 // which holds nothing up. Pictures are asked for when the host wants one
 // ([channel.Profiler]), are kept in memory only, and are never part of a message.
 //
+// # What is left out
+//
+// Mentions of the Page elsewhere, and recommendations of it (the fields mention and
+// ratings), are not subscribed to. A mention rarely tells who wrote it, and what it
+// stands in may be closed to the Page; for a recommendation no way to answer is
+// documented. If they come, since another tool of the same app subscribed to them,
+// they are ignored as events of an unknown kind, and counted.
+//
 // # Buttons
 //
 // What the host had put into a button or quick reply that a customer tapped comes
