@@ -120,7 +120,7 @@ func TestEachWayOfAProbeIsProvedByItself(t *testing.T) {
 		require.Contains(t, f, "forward_not_working")
 		l := o.ledger()
 		require.EqualValues(t, 2, l.Applied)
-		require.EqualValues(t, l.Applied, l.Received)
+		require.Equal(t, l.Applied, l.Received)
 	})
 }
 

@@ -2,6 +2,7 @@ package account
 
 import (
 	"sync"
+	"time"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -40,6 +41,15 @@ func (b *board) put(env channel.Env, w way, st channel.Status) {
 	}
 	// Under the lock, so that reports come in order; Report is cheap.
 	env.Report(worst)
+}
+
+// stale reports whether a way was not well, and should have been tried again
+// by now.
+func (b *board) stale(w way, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	st := b.last[w]
+	return st.State == channel.StateDegraded && st.NextTry.Before(now)
 }
 
 func badness(s channel.State) int {

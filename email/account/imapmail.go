@@ -173,7 +173,7 @@ func (c *imapConn) describe(uids []uint32, withTime bool) ([]mailInfo, error) {
 func (c *imapConn) fetch(uids []uint32) (map[uint32][]byte, error) {
 	out := map[uint32][]byte{}
 	section := &imap.FetchItemBodySection{Peek: true, Partial: &imap.SectionPartial{Offset: 0, Size: chunk}}
-	err := c.sections(uids, section, chunk, func(uid uint32, b []byte) { out[uid] = b })
+	err := c.sections(uids, section, func(uid uint32, b []byte) { out[uid] = b })
 	return out, err
 }
 
@@ -181,7 +181,7 @@ func (c *imapConn) fetch(uids []uint32) (map[uint32][]byte, error) {
 func (c *imapConn) fetchFrom(uid uint32, offset int64) ([]byte, error) {
 	var out []byte
 	section := &imap.FetchItemBodySection{Peek: true, Partial: &imap.SectionPartial{Offset: offset, Size: chunk}}
-	err := c.sections([]uint32{uid}, section, chunk, func(_ uint32, b []byte) { out = b })
+	err := c.sections([]uint32{uid}, section, func(_ uint32, b []byte) { out = b })
 	return out, err
 }
 
@@ -189,14 +189,14 @@ func (c *imapConn) fetchFrom(uid uint32, offset int64) ([]byte, error) {
 func (c *imapConn) headerFields(uid uint32, names []string) ([]byte, error) {
 	var out []byte
 	section := &imap.FetchItemBodySection{Peek: true, Specifier: imap.PartSpecifierHeader, HeaderFields: names}
-	err := c.sections([]uint32{uid}, section, chunk, func(_ uint32, b []byte) { out = b })
+	err := c.sections([]uint32{uid}, section, func(_ uint32, b []byte) { out = b })
 	return out, err
 }
 
 // sections fetches one section of each mail. The bytes are copied away as they
 // come, since the connection stands still while one reads.
-func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, limit int64, each func(uint32, []byte)) error {
-	budget := int64(len(uids))*limit + maxIdle
+func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, each func(uint32, []byte)) error {
+	budget := int64(len(uids))*chunk + maxIdle
 	return c.guard(c.pace.Fetch, budget, func() (err error) {
 		cmd := c.client.Fetch(uidSet(uids), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
 		// Close drains: without it the reading goroutine may block for ever.
@@ -215,7 +215,7 @@ func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, l
 				case imapclient.FetchItemDataUID:
 					uid = uint32(item.UID)
 				case imapclient.FetchItemDataBodySection:
-					if item.Literal != nil && item.Literal.Size() > limit {
+					if item.Literal != nil && item.Literal.Size() > chunk {
 						return errBudget
 					}
 					if body, err = readLiteral(item.Literal); err != nil {

@@ -35,7 +35,7 @@ func (c *imapConn) holds(folder, id string, since time.Time) (bool, *failure) {
 	}
 	found := false
 	section := &imap.FetchItemBodySection{Peek: true, Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"Message-ID"}}
-	err = c.sections(uids[max(0, len(uids)-maxHits):], section, chunk, func(_ uint32, b []byte) {
+	err = c.sections(uids[max(0, len(uids)-maxHits):], section, func(_ uint32, b []byte) {
 		_, v, _ := strings.Cut(string(bytes.TrimSpace(b)), ":")
 		found = found || strings.Trim(strings.Join(strings.Fields(v), ""), "<>") == id
 	})

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -29,6 +31,7 @@ const maxRefusals = 3
 // nil. Everything else is an outage, reported and tried again.
 func (m *receivingMailbox) Receive(ctx context.Context, sink channel.Sink) error {
 	r := &receiver{m: m, sink: sink, pace: m.link.pace, width: 1, blamed: map[uint32]int{}}
+	defer r.tries.Wait()
 	r.status(channel.Status{State: channel.StateConnecting})
 	failures, refusals := 0, 0
 	for ctx.Err() == nil {
@@ -116,6 +119,9 @@ type receiver struct {
 	taken int
 	// done says that IMAP.After was done since the cursor was saved.
 	done bool
+	// trying says that sending is being tried again, by one of tries.
+	trying atomic.Bool
+	tries  sync.WaitGroup
 	// progress says that the folder was looked at in this session.
 	progress bool
 }
@@ -124,9 +130,24 @@ func (r *receiver) status(st channel.Status) {
 	r.m.board.put(r.m.env, receiving, st)
 }
 
-func (r *receiver) live() {
+func (r *receiver) live(ctx context.Context) {
 	r.progress = true
+	r.retrySending(ctx)
 	r.status(channel.Status{State: channel.StateLive, LastSeen: r.m.env.Now(), Reason: r.note})
+}
+
+// retrySending sees whether sending works again after a failure. The message
+// that failed may have been cancelled, and nothing else would tell.
+func (r *receiver) retrySending(ctx context.Context) {
+	m := r.m.mailbox
+	if !m.board.stale(sending, m.env.Now()) || !r.trying.CompareAndSwap(false, true) {
+		return
+	}
+	r.tries.Go(func() {
+		defer r.trying.Store(false)
+		_, f := m.mailer.check(ctx, m.conf.Address)
+		m.report(f)
+	})
 }
 
 // session is one connection, from greeting to failure. It returns nil only when
@@ -176,7 +197,7 @@ func (r *receiver) session(ctx context.Context) *failure {
 		if err != nil {
 			return c.failed(stageMail, err)
 		}
-		r.live()
+		r.live(c.ctx)
 		// Without a word from the server the folder is opened anew, which
 		// shows whether it still is the same.
 		if look = time.Since(began) >= r.pace.Idle; look {

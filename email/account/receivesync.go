@@ -59,7 +59,7 @@ func (r *receiver) sync(c *imapConn, folder string) *failure {
 		}
 		r.done = false
 	}
-	r.live()
+	r.live(c.ctx)
 	return nil
 }
 
@@ -160,7 +160,7 @@ func (r *receiver) takeAll(c *imapConn, folder string, uids []uint32) *failure {
 		if f := r.save(c.ctx); f != nil {
 			return f
 		}
-		r.live()
+		r.live(c.ctx)
 		uids = uids[n:]
 		r.taken += n
 		r.width = min(2*r.width, maxWidth)

@@ -25,7 +25,7 @@ func demo(ctx context.Context, say func(string)) (mailbox account.Account, conne
 	}
 	in, err := emailtest.StartIMAP(emailtest.IMAPWithTLS(), emailtest.IMAPWithUser(demoAddress, demoPassword))
 	if err != nil {
-		log.Fatal(err) //nolint:gocritic // nothing is left to be stopped
+		log.Fatal(err)
 	}
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(out.CA().PEM())

@@ -122,3 +122,28 @@ To allow, open https://mail-settings.google.com/mail/vf-abc
 	require.NotContains(t, found, "forwarding_confirmation", "it is of no more use")
 	require.Empty(t, r.call("GET", "/api/tickets", nil, 200)["tickets"])
 }
+
+func TestARenewedPasswordBringsAnAccountBack(t *testing.T) {
+	t.Parallel()
+	out := emailtest.NewSMTP(t, emailtest.WithUser("help@shop.example", "geheim"))
+	in := emailtest.NewIMAP(t, emailtest.IMAPWithUser("help@shop.example", "geheim"))
+	r := start(t, testOptions(t))
+	r.office(nil, nil)
+	c := r.call("POST", "/api/channels", object{"kind": "email.account", "settings": object{"queue": "support"}, "config": object{
+		"address": "help@shop.example", "password": "falsch",
+		"smtp": object{"host": out.Host(), "port": out.Port(), "security": "none"},
+		"imap": object{"host": in.Host(), "port": in.Port(), "security": "none", "first_sync": "all"},
+	}}, 201)
+	in.Add("INBOX", []byte("From: chau@khach.example\r\nTo: help@shop.example\r\nSubject: Xin hoi\r\nMessage-ID: <i1@khach.example>\r\n\r\nHello\r\n"), time.Now())
+	path := "/api/channels/" + text(c, "id")
+	state := func(want string) func(object) bool {
+		return func(o object) bool { return text(o, "status", "state") == want }
+	}
+	shown := r.eventually(path, state("needs_authorization"))
+	require.NotContains(t, shown, "falsch")
+	require.NotEmpty(t, text(shown, "status", "reason"))
+	require.NotEmpty(t, text(shown, "status", "since"))
+	r.call("PATCH", path, object{"config": object{"password": "geheim"}}, 200)
+	r.eventually(path, state("live"))
+	r.eventually("/api/tickets?q=hoi", func(o object) bool { return len(o["tickets"].([]any)) == 1 })
+}

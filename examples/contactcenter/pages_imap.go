@@ -60,11 +60,8 @@ func (d channelData) Folders() []string {
 	return nil
 }
 
-// imapFields reads how an account receives by IMAP, nil if it does not.
+// imapFields reads how an account receives by IMAP.
 func imapFields(f url.Values) (map[string]any, error) {
-	if f.Get("imap_on") != "on" {
-		return nil, nil
-	}
 	text := func(name string) string { return strings.TrimSpace(f.Get(name)) }
 	out := map[string]any{"host": text("imap_host"), "security": text("imap_security"), "folder": text("folder")}
 	if port := text("imap_port"); port != "" {

@@ -133,11 +133,14 @@ func channelForm(f url.Values, kind string) (channelIn, error) {
 			smtp["port"] = n
 		}
 		config = map[string]any{"address": *text("address"), "username": *text("username"), "smtp": smtp, "forwarded_to": *text("forwarded_to")}
-		imap, err := imapFields(f)
-		if err != nil {
-			return in, err
+		config["imap"] = nil // not, or no longer
+		if f.Get("imap_on") == "on" {
+			imap, err := imapFields(f)
+			if err != nil {
+				return in, err
+			}
+			config["imap"] = imap
 		}
-		config["imap"] = imap
 		if pw := f.Get("password"); pw != "" {
 			config["password"] = pw
 		}
