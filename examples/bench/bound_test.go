@@ -340,7 +340,7 @@ func (r *record) write(s *statements) error {
 		if i == 0 {
 			of = nil
 		}
-		exec("INSERT INTO events (portal, cursor, ticket, doc) VALUES (1, ?, ?, ?)", s.n*3+int64(i), of, string(doc))
+		exec("INSERT INTO events (place, ticket, doc) VALUES (?, ?, ?)", 1<<40+s.n*3+int64(i), of, string(doc))
 	}
 	return errors.Join(errs...)
 }
