@@ -74,6 +74,15 @@
 // with a token of ours is held. A notice that a cap stopped is explained with
 // its ticket, and the assignment stands.
 //
+// # Undeliverable addresses
+//
+// A recipient that a mail system says does not exist, at once or by a report on a
+// message that was sent to it, is remembered: [Message].Warnings tells whoever
+// writes to it, nothing automatic is sent to it, [Desk.Undeliverable] lists it. A
+// message from it, a report that mail to it was delivered, or
+// [Desk.ForgetUndeliverable] makes it forgotten. A report changes nothing but the
+// message whose token it carries, for recipients that this was sent to.
+//
 // # Decisions explained
 //
 // Each decision is kept with its steps: why this conversation and this ticket,

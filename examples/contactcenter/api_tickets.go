@@ -102,6 +102,9 @@ func (s *server) fullTicket(ctx context.Context, id ticket.TicketID) (*ticketJSO
 		return nil, err
 	}
 	out.Messages = showMessages(messages)
+	if out.Undeliverable, err = s.undeliverableOf(ctx, out, messages); err != nil {
+		return nil, err
+	}
 	events, more, err := s.ticketEvents(ctx, id)
 	if err != nil {
 		return nil, err

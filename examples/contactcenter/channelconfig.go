@@ -83,6 +83,9 @@ type imapIn struct {
 	Folder    *string `json:"folder"`
 	After     *string `json:"after"`
 	FirstSync *string `json:"first_sync"`
+
+	Sent       *string `json:"sent"`
+	SentFolder *string `json:"sent_folder"`
 }
 
 func (in imapIn) merge(saved *account.IMAP) *account.IMAP {
@@ -94,6 +97,8 @@ func (in imapIn) merge(saved *account.IMAP) *account.IMAP {
 	set(&out.Folder, in.Folder)
 	set(&out.After, in.After)
 	set(&out.FirstSync, in.FirstSync)
+	set(&out.Sent, in.Sent)
+	set(&out.SentFolder, in.SentFolder)
 	return &out
 }
 

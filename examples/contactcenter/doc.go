@@ -72,6 +72,7 @@
 //	GET  /api/messages/{id}/raw, /explain
 //	GET  /api/attachments/{id}
 //	GET  /api/quarantine           POST /api/quarantine/{id}/release
+//	GET  /api/undeliverable        DELETE /api/undeliverable/{address}
 //	GET  /api/ledger               ?channel= day=
 //	GET  /api/events               ?after= ; with Accept: text/event-stream, live
 //

@@ -71,6 +71,7 @@ func imapFields(f url.Values) (map[string]any, error) {
 		}
 		out["port"] = n
 	}
+	out["sent"], out["sent_folder"] = text("sent"), text("sent_folder")
 	out["after"] = text("after")
 	if out["after"] == "move" {
 		out["after"] = "move:" + text("after_folder")
@@ -94,6 +95,7 @@ func typedIMAP(f url.Values) *account.IMAP {
 	out := &account.IMAP{
 		Server: account.Server{Host: f.Get("imap_host"), Security: account.Security(f.Get("imap_security"))},
 		Folder: f.Get("folder"), After: f.Get("after"), FirstSync: f.Get("first_sync"),
+		Sent: f.Get("sent"), SentFolder: f.Get("sent_folder"),
 	}
 	out.Port, _ = strconv.Atoi(f.Get("imap_port"))
 	if out.After == "move" {

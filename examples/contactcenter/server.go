@@ -133,6 +133,8 @@ func (s *server) routes() []route {
 
 		api("GET", "/quarantine", s.getQuarantine),
 		api("POST", "/quarantine/{id}/release", s.releaseItem),
+		api("GET", "/undeliverable", s.getUndeliverable),
+		api("DELETE", "/undeliverable/{address}", s.forgetUndeliverable),
 		api("GET", "/ledger", s.getLedger),
 		api("GET", "/events", s.getEvents),
 	}

@@ -62,6 +62,8 @@ type ticketJSON struct {
 
 	Messages []messageJSON `json:"messages,omitzero"` // present where a single one is asked for, be it empty
 	Events   []eventJSON   `json:"events,omitempty"`
+	// Undeliverable are those to whom answers go whose mail came back for good.
+	Undeliverable []ticket.Undeliverable `json:"undeliverable,omitempty"`
 	// More says that the ticket has more messages or events than are shown.
 	More bool `json:"more,omitempty"`
 }
@@ -145,6 +147,7 @@ type messageJSON struct {
 	ExternalID      string             `json:"external_id"`
 	MessageID       string             `json:"message_id"`
 	Deliveries      []channel.Delivery `json:"deliveries"`
+	Warnings        []ticket.Warning   `json:"warnings,omitempty"`
 	Auth            struct {
 		SPF   string `json:"spf"`
 		DKIM  string `json:"dkim"`
@@ -168,7 +171,7 @@ func showMessage(m *ticket.Message) messageJSON {
 		Direction: string(m.Direction), Automatic: m.Automatic.Is() || m.Auto != "", AutomaticKind: string(m.Automatic.Kind),
 		AutomaticReason: m.Automatic.Reason, Agent: string(m.Agent), From: m.From, To: list(m.To), Cc: list(m.Cc), Bcc: m.Bcc,
 		Subject: m.Subject, Text: m.Text, NewText: m.NewText, HTML: safeBody(m), Payload: m.Payload, State: string(m.State), StateDetail: m.StateDetail,
-		Deliveries: list(m.Deliveries), Via: string(m.Via), Unverified: m.Unverified, Inferred: m.Inferred, Defects: m.Defects,
+		Deliveries: list(m.Deliveries), Warnings: m.Warnings, Via: string(m.Via), Unverified: m.Unverified, Inferred: m.Inferred, Defects: m.Defects,
 		At: stamp(m.At), CreatedAt: stamp(m.CreatedAt), SentAt: stamp(m.SentAt), RedactedAt: stamp(m.RedactedAt), RedactedBy: m.RedactedBy,
 		Attachments: []attachmentJSON{},
 	}
