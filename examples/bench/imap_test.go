@@ -159,6 +159,8 @@ func fetchNull(b *testing.B, srv mailServer, want int) time.Duration {
 // counted passes items on and tells when all have come.
 type counted struct {
 	*ticket.Desk
+	each chan struct{} // told of each call, if set
+
 	mu   sync.Mutex
 	left int
 	done chan struct{}
@@ -167,6 +169,9 @@ type counted struct {
 // Accept passes on.
 func (c *counted) Accept(ctx context.Context, items ...*channel.Item) error {
 	err := c.Desk.Accept(ctx, items...)
+	if err == nil && c.each != nil {
+		c.each <- struct{}{}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil && c.left > 0 {
