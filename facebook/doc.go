@@ -67,7 +67,8 @@
 // that the Page sends come back as echoes: ours are known by the token in their
 // metadata, or by their id, and others' are shown as written on our side. The
 // Page-level subscription is looked at again and again, renewed if Facebook ended
-// it, and what happened meanwhile is fetched; posts and comments that were edited,
+// it, and what happened meanwhile is fetched, as after any time in which events
+// could not be taken; posts and comments that were edited,
 // hidden or removed meanwhile are put right, of messages only new ones are seen.
 //
 // # Sending
@@ -91,7 +92,7 @@
 // # Concurrency
 //
 // All methods are safe for concurrent use. There is one goroutine for each Page
-// that receives.
+// that receives, and one for each portal while a POST for several is committed.
 //
 // # Testing
 //
