@@ -35,12 +35,12 @@ func workOf(rev, lease int64, attempts int, owner string, doc []byte) (*ticket.W
 	return w, nil
 }
 
-// claim takes what nobody else is taking at the moment. Its last row, which has
-// no id, says when more is due. The limit stands in the text, since a plan for any
-// limit looks worse than one for a small one, and would not be kept.
 // lockedPause is when work is asked for again that others were changing.
 const lockedPause = 50 * time.Millisecond
 
+// claim takes what nobody else is taking at the moment. Its last row, which has
+// no id, says when more is due. The limit stands in the text, since a plan for any
+// limit looks worse than one for a small one, and would not be kept.
 const claim = `WITH c AS MATERIALIZED (
 		SELECT id FROM anteroom.works WHERE portal = $1 AND lane = $2::text AND NOT parked AND not_before <= $3::bigint AND lease <= $3
 		ORDER BY not_before, id LIMIT LIMITED FOR UPDATE SKIP LOCKED),
