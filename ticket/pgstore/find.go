@@ -13,9 +13,19 @@ import (
 // first, and at the most.
 type walks struct{ first, most int }
 
-// promising reports whether so many of the first match that at their rate a page
-// of fifty is full before the most are looked at.
-func (w walks) promising(hits int) bool { return hits*w.most >= 50*w.first }
+// enough returns how many tickets are to be looked at to fill a page, as so many
+// of the first match, with half as many again to be safe. It is 0 for too many:
+// newest first the index of words is quicker then.
+func (w walks) enough(hits, page int, order ticket.Order) int {
+	most := w.most
+	if order == ticket.NewestFirst {
+		most /= 4
+	}
+	if n := w.first * page * 3 / 2; n <= most*hits {
+		return n / hits
+	}
+	return 0
+}
 
 // finder is one search for a page of tickets.
 type finder struct {
@@ -43,8 +53,8 @@ func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 			return out, next, err
 		}
 	}
-	if f.f.Order == ticket.LatestUpdate && w.promising(len(out)) {
-		out, next, whole, err = f.walk(w.most)
+	if n := w.enough(len(out), f.pg.Size()+1, f.f.Order); n > 0 {
+		out, next, whole, err = f.walk(n)
 		if err != nil || whole || next != "" {
 			return out, next, err
 		}

@@ -127,3 +127,15 @@ func TestWordsThatAreVeryLongOrManyAreTaken(t *testing.T) {
 		require.Len(t, list, map[bool]int{true: 0, false: 1}[len(terms) > 1], "%.20q", terms)
 	}
 }
+
+func TestMoreTicketsAreLookedAtOnlyWhereThatFillsAPage(t *testing.T) {
+	t.Parallel()
+	w := walks{256, 4096}
+	for _, tc := range []struct {
+		hits  int
+		order ticket.Order
+		want  int
+	}{{0, ticket.NewestFirst, 0}, {0, ticket.LatestUpdate, 0}, {4, ticket.LatestUpdate, 0}, {5, ticket.LatestUpdate, 3916}, {5, ticket.NewestFirst, 0}, {20, ticket.NewestFirst, 979}, {50, ticket.NewestFirst, 391}} {
+		require.Equal(t, tc.want, w.enough(tc.hits, 51, tc.order), "%d hits, %q", tc.hits, tc.order)
+	}
+}
