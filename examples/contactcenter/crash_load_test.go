@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -229,6 +230,7 @@ type reply struct {
 type answerer struct {
 	s       *site
 	name    string
+	channel string // whose tickets are answered; empty: all that are not apart
 	rnd     *rand.Rand
 	replies []*reply
 }
@@ -240,16 +242,19 @@ func (a *answerer) run(ctx context.Context) {
 			a.ask(ctx, a.replies[n-1]) // again, whether it was answered or not
 			continue
 		}
-		status, out, err := a.s.call(ctx, "GET", "/api/tickets?limit=50", nil)
+		status, out, err := a.s.call(ctx, "GET", "/api/tickets?limit=50&channel="+a.channel, nil)
 		if err != nil || status != 200 {
 			continue
 		}
 		tickets, _ := out["tickets"].([]any)
+		if a.channel == "" {
+			tickets = slices.DeleteFunc(tickets, func(k any) bool { return slices.Contains(a.s.apart, text(k, "channel")) })
+		}
 		if len(tickets) == 0 {
 			continue
 		}
 		w := &reply{ticket: text(tickets[a.rnd.IntN(len(tickets))], "id"), key: fmt.Sprintf("%s-%d", a.name, len(a.replies))}
-		if a.rnd.IntN(10) == 0 {
+		if a.channel == "" && a.rnd.IntN(10) == 0 {
 			w.file = bytes.Repeat([]byte{byte(a.rnd.Uint32())}, 300_000)
 		}
 		a.replies = append(a.replies, w)

@@ -50,6 +50,8 @@ type site struct {
 	home   string
 
 	mailbox, forward string // addresses that take mail
+	// apart are channels with other customers than the senders.
+	apart []string
 
 	mu         sync.Mutex
 	http, smtp string        // empty while the program is down
