@@ -66,7 +66,7 @@ func (p *polled) run(ctx context.Context) {
 	}
 }
 
-// finish waits until the mailbox is read.
+// finish waits until the mailbox is read, for as long as it goes on.
 func (p *polled) finish() {
 	c := p.c
 	c.t.Helper()
@@ -74,9 +74,10 @@ func (p *polled) finish() {
 	for _, l := range p.sender.letters {
 		copies += l.tries
 	}
-	require.Eventually(c.t, func() bool {
-		return c.count("SELECT count(*) FROM anteroom.items WHERE channel = $1", p.channel) >= copies
-	}, 3*time.Minute, 100*time.Millisecond, "the mailbox is read to its end")
+	read := func() int { return c.count("SELECT count(*) FROM anteroom.items WHERE channel = $1", p.channel) }
+	for have := read(); have < copies; have = read() {
+		require.Eventually(c.t, func() bool { return read() > have }, 2*time.Minute, 100*time.Millisecond, "of %d mails %d are read", copies, have)
+	}
 }
 
 // check wants each mail once.

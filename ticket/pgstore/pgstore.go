@@ -42,6 +42,36 @@
 // order of the latest update; common words that never meet; and common words under
 // a filter that selects few of very many tickets.
 //
+// # What it rests on
+//
+// That nothing acknowledged is lost rests on fsync and synchronous_commit being
+// on, and across a failover on a standby that is synchronous. Connection strings
+// of several servers name them all with target_session_attrs=read-write;
+// connections to one that takes no more writes are left by themselves. That
+// nothing is done twice rests on revisions, keys and leases in the database, not
+// on clocks: a clock that is wrong takes leases early or late, and should be
+// within seconds of the others. A node that vanishes from the network in the
+// middle of a large commit holds its locks until the server notices, after two
+// hours by default: set tcp_keepalives_idle to a minute there.
+//
+// # Sizing
+//
+// A message of some fifty words takes 12 KB with all that belongs to it, so that a
+// million tickets of 1.7 messages need about 21 GB; larger bodies than
+// ticket.Limits.InlineBody are in Blobs. A node has up to 16 connections and a
+// listener. DESIGN.md has the arithmetic, and the way to 100 million messages.
+//
+// # Upgrade and backup
+//
+// A new version of a program migrates when it starts, while older ones go on:
+// migrations only add. An older one does not start on a newer schema. An index
+// that is added keeps its table from being written while it is built, some
+// seconds for a million tickets; who cannot wait applies migrations/ by hand, with
+// CREATE INDEX CONCURRENTLY, before. For a backup any of PostgreSQL's ways does;
+// copy Blobs after it, and keep the key elsewhere. Going back to an old backup
+// also forgets what was sent since, and what was pending in it is sent again:
+// archive the log (PITR), or switch the channels off first.
+//
 // # The host's own rows
 //
 // See [WithTx] for writing them and the library's in one transaction.
