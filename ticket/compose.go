@@ -290,7 +290,7 @@ func (d *Desk) Resolve(ctx context.Context, by Actor, id MessageID, as Resolutio
 				u.setState(m, StatePending, se.Reason)
 				m.NotBefore, m.FirstTryAt, m.TriedAt, m.Held = u.now, time.Time{}, time.Time{}, 0
 				u.addSend(m)
-				return nil
+				return nil //nolint:nilerr // it says whom the network put off
 			}
 			u.advancePending(m, channel.DeliverySent)
 			u.setState(m, StateSent, "a person says that it was sent")
