@@ -350,6 +350,7 @@ func (d *Desk) Run(ctx context.Context) error {
 		r.wg.Go(func() { w.Watch(ctx, d.hinted) })
 	}
 	r.wg.Go(func() { d.runWebhooks(ctx) })
+	r.wg.Go(func() { d.completeErasures(ctx) })
 	r.wg.Go(func() { d.watchTrouble(ctx, r.troubled) })
 	if d.cfg.Blobs != nil && d.cfg.Timing.Sweep > 0 {
 		r.wg.Go(func() { d.sweepBodies(ctx) })

@@ -73,6 +73,7 @@
 //	GET  /api/attachments/{id}
 //	GET  /api/quarantine           POST /api/quarantine/{id}/release
 //	GET  /api/undeliverable        DELETE /api/undeliverable/{address}
+//	POST /api/erase                {contact, identities:[{scheme,address}], preview}
 //	GET  /api/ledger               ?channel= day=
 //	GET  /api/events               ?after= ; with Accept: text/event-stream, live
 //

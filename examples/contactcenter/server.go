@@ -135,6 +135,7 @@ func (s *server) routes() []route {
 		api("POST", "/quarantine/{id}/release", s.releaseItem),
 		api("GET", "/undeliverable", s.getUndeliverable),
 		api("DELETE", "/undeliverable/{address}", s.forgetUndeliverable),
+		api("POST", "/erase", s.erase),
 		api("GET", "/ledger", s.getLedger),
 		api("GET", "/events", s.getEvents),
 	}

@@ -257,7 +257,9 @@ func (t *tx) counts(c *ticket.Changes) error {
 		if !n.Expires.IsZero() {
 			now.expires = cloneTime(n.Expires)
 		}
-		t.counters[n.Name] = now
+		if t.counters[n.Name] = now; now.expired(c.At.Add(-time.Hour)) {
+			delete(t.counters, n.Name)
+		}
 		t.onUndo(func() {
 			if existed {
 				t.counters[n.Name] = old

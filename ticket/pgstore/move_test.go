@@ -104,3 +104,29 @@ func TestAPortalMovesBetweenTheStoresAndStaysTheSame(t *testing.T) {
 		require.Len(t, ts, 1, name)
 	}
 }
+
+func TestAPersonIsErasedOnEveryStore(t *testing.T) {
+	t.Parallel()
+	lite, err := sqlitestore.Open(filepath.Join(t.TempDir(), "a.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, lite.Close()) })
+	for name, back := range map[string]ticket.Backend{"PostgreSQL": setup(t), "SQLite": lite, "memory": memstore.New()} {
+		store, blobs := back.Portal("main"), memstore.NewBlobs()
+		lived(t, store, blobs)
+		desk, err := ticket.New(ticket.Config{Store: store, Blobs: blobs, Key: bytes.Repeat([]byte{7}, 32), Connectors: []channel.Connector{channeltest.NewNetwork()}})
+		require.NoError(t, err)
+		who := ticket.Person{Identities: []ticket.Identity{{Scheme: "mailto", Address: "c4@c.example"}}}
+		list, err := desk.Traces(t.Context(), who)
+		require.NoError(t, err)
+		require.NotEmpty(t, list.Messages, name)
+		require.NotEmpty(t, list.Bodies, name)
+		_, err = desk.Erase(t.Context(), ticket.Actor{}, who)
+		require.NoError(t, err, name)
+		proof, err := desk.Traces(t.Context(), who)
+		require.NoError(t, err)
+		require.True(t, proof.Empty(), "%s: %+v", name, proof)
+		stream, _ := exported(t, store, blobs)
+		require.NotContains(t, stream, "c4@c.example", name)
+		require.Contains(t, stream, "c5@c.example", name)
+	}
+}
