@@ -85,6 +85,10 @@ func cloneMessage(v *ticket.Message) *ticket.Message {
 	c.Reactions = cloneSlice(v.Reactions)
 	c.EditedAt = cloneTime(v.EditedAt)
 	c.HiddenAt = cloneTime(v.HiddenAt)
+	c.Warnings = cloneSlice(v.Warnings)
+	for i := range c.Warnings {
+		c.Warnings[i].Since = cloneTime(c.Warnings[i].Since)
+	}
 	c.References = cloneSlice(v.References)
 	c.NotBefore = cloneTime(v.NotBefore)
 	c.SentAt, c.FirstTryAt, c.TriedAt = cloneTime(v.SentAt), cloneTime(v.FirstTryAt), cloneTime(v.TriedAt)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,6 +101,10 @@ func TicketDoc(v *ticket.Ticket) (string, error) {
 func MessageDoc(v *ticket.Message) (string, error) {
 	c := *v
 	utc(&c.NotBefore, &c.FirstTryAt, &c.TriedAt, &c.SentAt, &c.EditedAt, &c.HiddenAt, &c.RedactedAt, &c.At, &c.CreatedAt, &c.UpdatedAt)
+	c.Warnings = slices.Clone(v.Warnings)
+	for i := range c.Warnings {
+		utc(&c.Warnings[i].Since)
+	}
 	return Encode(&c)
 }
 
