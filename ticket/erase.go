@@ -255,9 +255,7 @@ func (d *Desk) eraseMessage(ctx context.Context, by Actor, s *tracer, id Message
 			return errNothing
 		}
 		if s.whole(m) {
-			for _, b := range inlineBodies(m) {
-				u.c.DropBodies = append(u.c.DropBodies, b)
-			}
+			u.c.DropBodies = append(u.c.DropBodies, inlineBodies(m)...)
 			if wiped.RedactedAt.IsZero() {
 				wiped.RedactedAt, wiped.RedactedBy = u.now, string(by.Kind)+":"+by.ID
 				u.event(Event{Type: EventMessageRedacted, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID})

@@ -103,9 +103,9 @@ func TestABadExportIsRefusedWithItsLine(t *testing.T) {
 		o.retire()
 		good := o.export()
 		head, _, _ := strings.Cut(good, "\n")
-		swap := func(old, new string) string {
+		swap := func(old, other string) string {
 			require.Contains(t, good, old)
-			return strings.Replace(good, old, new, 1)
+			return strings.Replace(good, old, other, 1)
 		}
 		for name, tc := range map[string]struct{ stream, want string }{
 			"empty":               {"", "line 1: the export is cut off"},

@@ -129,7 +129,7 @@ func TestAPortalIsMovedAsItIs(t *testing.T) {
 		it := o.net.Item(box, mail("mai@c.example", "again"))
 		require.NoError(t, o.net.Deliver(o.ctx, box, it, it))
 		o.settle()
-		require.EqualValues(t, ledger.Duplicates+1, o.ledger().Duplicates)
+		require.Equal(t, ledger.Duplicates+1, o.ledger().Duplicates)
 		require.Equal(t, before[0].Number+1, o.tickets()[0].Number)
 		time.Sleep(100 * time.Hour)
 		require.Len(t, o.blobs(), len(blobs)+1, "the sweep takes nothing")

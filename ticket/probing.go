@@ -205,9 +205,8 @@ func (d *Desk) awaitProbe(ctx context.Context, id channel.ID, ways []channel.ID)
 		if !slices.ContainsFunc(ways, func(w channel.ID) bool { return !rec.came(w) }) || !d.now().Before(end) {
 			return rec, nil
 		}
-		_ = sleep(ctx, probePoll)
-		if ctx.Err() != nil {
-			return rec, nil // what is known by then
+		if sleep(ctx, probePoll) != nil {
+			return rec, nil //nolint:nilerr // what is known by then
 		}
 	}
 }

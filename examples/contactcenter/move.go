@@ -21,7 +21,7 @@ func move(ctx context.Context, o options, log *slog.Logger, stdin io.Reader, std
 	if err != nil {
 		return err
 	}
-	defer backend.Close()
+	defer func() { _ = backend.Close() }()
 	store := backend.Portal(o.portal)
 	var moved *ticket.Moved
 	switch {
@@ -101,6 +101,6 @@ func fromFile(path string, stdin io.Reader, f func(io.Reader) (*ticket.Moved, er
 	if err != nil {
 		return nil, fmt.Errorf("-import: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return f(file)
 }

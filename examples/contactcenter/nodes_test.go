@@ -142,8 +142,7 @@ func TestWhatOneNodeMakesIsLiveOnAllAndBouncesNoMail(t *testing.T) {
 	code := func(r *running, to string) int {
 		raw := plainMail("x@customer.example", to, fmt.Sprint("Thu ", sent+1), "Con do khong")
 		err := smtp.SendMail(r.host.smtpL.Addr().String(), nil, "x@customer.example", []string{to}, []byte(strings.ReplaceAll(raw, "\n", "\r\n")))
-		var answer *textproto.Error
-		if errors.As(err, &answer) {
+		if answer, ok := errors.AsType[*textproto.Error](err); ok {
 			return answer.Code
 		}
 		require.NoError(t, err)

@@ -98,7 +98,7 @@ func TestAPortalMovesBetweenTheStoresAndStaysTheSame(t *testing.T) {
 		require.Equal(t, a, b, name)
 		ts, _, err := store.Tickets(t.Context(), ticket.TicketFilter{Terms: []string{"chao", "39"}}, ticket.Page{})
 		require.NoError(t, err)
-		require.Len(t, ts, 0, "the deleted one")
+		require.Empty(t, ts, "the deleted one")
 		ts, _, err = store.Tickets(t.Context(), ticket.TicketFilter{Terms: []string{"chao", "38"}}, ticket.Page{})
 		require.NoError(t, err)
 		require.Len(t, ts, 1, name)

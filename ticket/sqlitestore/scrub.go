@@ -22,7 +22,7 @@ func (b *Backend) Scrub(ctx context.Context) error {
 	if err != nil {
 		return wrap("scrub", err)
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	for _, statement := range []string{"PRAGMA secure_delete = 1", "INSERT INTO search (search) VALUES ('optimize')", "VACUUM"} {
 		if err := ctx.Err(); err != nil {
 			return err

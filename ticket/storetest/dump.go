@@ -153,7 +153,7 @@ func dumpChecks() []check {
 				return
 			}
 			for range 2 {
-				c, _ := k.filled(int64(k.n.Add(1)))
+				c, _ := k.filled(k.n.Add(1))
 				k.commit(c)
 			}
 			_, next, err := d.Dump(k.ctx, ticket.TableContacts, ticket.Page{Limit: 1})
