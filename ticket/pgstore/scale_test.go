@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/anteroom/anteroom/ticket/internal/scale"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 var (
@@ -24,7 +24,7 @@ var (
 const scaleBound = 2
 
 // scaled returns the small store and the large one.
-func scaled(b *testing.B) (out [2]*scale.Filled) {
+func scaled(b *testing.B) (out [2]*scaletest.Filled) {
 	for i, url := range []string{*scaleSmall, *scaleLarge} {
 		given := url != ""
 		if !given {
@@ -46,7 +46,7 @@ func scaled(b *testing.B) (out [2]*scale.Filled) {
 		if i == 1 {
 			orders = cmp.Or(*scaleOrders, n)
 		}
-		out[i] = scale.Open(b, db.Portal("main"), n, orders)
+		out[i] = scaletest.Open(b, db.Portal("main"), n, orders)
 	}
 	return out
 }
@@ -57,7 +57,7 @@ func scaled(b *testing.B) (out [2]*scale.Filled) {
 //	go test -run='^$' -bench=Scale -benchtime=100x ./ticket/pgstore -scale.small=postgres://... -scale.large=postgres://...
 func BenchmarkScale(b *testing.B) {
 	stores := scaled(b)
-	for _, l := range append(scale.Lists(), scale.Slow()...) {
+	for _, l := range append(scaletest.Lists(), scaletest.Slow()...) {
 		b.Run(l.Name, func(b *testing.B) {
 			r := l.Measure(b, stores)
 			if b.N >= 20 && *scaleLarge != "" && !strings.HasPrefix(l.Name, "slow/") && r > scaleBound {

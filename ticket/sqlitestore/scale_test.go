@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/anteroom/anteroom/ticket/internal/scale"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 var (
@@ -30,7 +30,7 @@ const (
 )
 
 // fillBoth returns the small store and the large one.
-func fillBoth(b *testing.B) [2]*scale.Filled {
+func fillBoth(b *testing.B) [2]*scaletest.Filled {
 	small, large, dir := *scaleSmall, *scaleLarge, *scaleFolder
 	if testing.Short() {
 		small, large = 1000, 4000
@@ -38,7 +38,7 @@ func fillBoth(b *testing.B) [2]*scale.Filled {
 	if dir == "" {
 		dir = b.TempDir()
 	}
-	var out [2]*scale.Filled
+	var out [2]*scaletest.Filled
 	for i, n := range []int{small, large} {
 		path := filepath.Join(dir, strconv.Itoa(n)+".db")
 		fill := exec.CommandContext(b.Context(), "go", "run", "github.com/anteroom/anteroom/examples/fill", "-store", path, "-tickets", strconv.Itoa(n))
@@ -47,7 +47,7 @@ func fillBoth(b *testing.B) [2]*scale.Filled {
 		db, err := Open(path)
 		require.NoError(b, err)
 		b.Cleanup(func() { require.NoError(b, db.Close()) })
-		out[i] = scale.Open(b, db.Portal("main"), n, n)
+		out[i] = scaletest.Open(b, db.Portal("main"), n, n)
 	}
 	return out
 }
@@ -59,7 +59,7 @@ func fillBoth(b *testing.B) [2]*scale.Filled {
 //	go test -run='^$' -bench=Scale -benchtime=200x -timeout=2h -scale.dir=/var/tmp/scale ./ticket/sqlitestore
 func BenchmarkScale(b *testing.B) {
 	stores := fillBoth(b)
-	for _, l := range scale.Lists() {
+	for _, l := range scaletest.Lists() {
 		b.Run(l.Name, func(b *testing.B) {
 			r := l.Measure(b, stores)
 			if b.N >= 20 && !testing.Short() && r > listBound {
@@ -67,7 +67,7 @@ func BenchmarkScale(b *testing.B) {
 			}
 		})
 	}
-	for _, l := range scale.Slow() {
+	for _, l := range scaletest.Slow() {
 		b.Run(l.Name, func(b *testing.B) { l.Measure(b, stores) })
 	}
 }

@@ -1,6 +1,6 @@
-// Package scale measures lists and searches of a large store against those of a
+// Package scaletest measures lists and searches of a large store against those of a
 // small one, both filled by examples/fill.
-package scale
+package scaletest
 
 import (
 	"cmp"
