@@ -54,8 +54,9 @@ func TestAPictureThatCannotBeUploadedDoesNotLeaveAndIsTriedAgain(t *testing.T) {
 	for name, f := range map[string]graphtest.Fault{"lost": {Lost: true, Done: true}, "in trouble": {Code: 2}, "throttled": {Code: 4}, "down": {Down: true}} {
 		t.Run(name, func(t *testing.T) {
 			asked(t, func(w *world, _ string, tk ticket.TicketID) {
-				f.Path, f.Method = "/photos", http.MethodPost
-				w.fb.Fail(f)
+				here := f // worlds run side by side
+				here.Path, here.Method = "/photos", http.MethodPost
+				w.fb.Fail(here)
 				m := w.answer(tk, ticket.Draft{Text: "Like this", Attachments: []channel.Attachment{picture("red.jpg", "image/jpeg")}})
 				require.Equal(w.t, ticket.StatePending, m.State, "it surely did not leave")
 				time.Sleep(time.Hour)

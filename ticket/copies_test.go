@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -62,16 +63,22 @@ func inFiling(t *testing.T, f func(o *office, box *filing, write func() *ticket.
 	})
 }
 
+// pass lets time pass, and all that is due then be done.
+func pass(t time.Duration) {
+	time.Sleep(t)
+	synctest.Wait()
+}
+
 func TestACopyIsKeptOnceAMomentAfterTheSend(t *testing.T) {
 	inFiling(t, func(o *office, box *filing, write func() *ticket.Message) {
 		m := write()
 		o.settle()
 		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
 		require.Empty(t, box.kept, "the provider may be about to keep one")
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, []string{"Hello"}, box.kept)
 		o.restart()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, []string{"Hello"}, box.kept)
 	})
 }
@@ -83,7 +90,7 @@ func TestACopyIsKeptThoughTheHostStoppedAfterTheSend(t *testing.T) {
 		o.stop()
 		require.Empty(t, box.kept)
 		o.open()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, []string{"Hello"}, box.kept)
 		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
 	})
@@ -103,7 +110,7 @@ func TestACopyThatFailsIsTriedAndThenGivenUpWithItsCause(t *testing.T) {
 			inFiling(t, func(o *office, box *filing, write func() *ticket.Message) {
 				box.file = func(context.Context, *channel.Outbound) error { return c.err }
 				m := write()
-				time.Sleep(48 * time.Hour)
+				pass(48 * time.Hour)
 				require.Len(t, box.tries, c.tries)
 				for i, at := range box.tries[1:] {
 					require.Greater(t, at.Sub(box.tries[i]), 5*time.Second)
@@ -136,12 +143,12 @@ func TestACopyThatHangsOrPanicsHoldsUpNoMessage(t *testing.T) {
 		for range 10 {
 			write()
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		hang = false
 		m := write()
 		o.settle()
 		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
-		time.Sleep(48 * time.Hour)
+		pass(48 * time.Hour)
 		parked, _, err := o.desk.Parked(o.ctx, ticket.Page{})
 		require.NoError(t, err)
 		require.Empty(t, parked)
@@ -163,12 +170,12 @@ func TestNoCopyIsKeptOfWhatNobodyGotOrWasDeleted(t *testing.T) {
 			return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Code: "timeout", Reason: "?"}
 		}
 		m = write()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Empty(t, box.kept)
 		require.Equal(t, ticket.StateUncertain, o.message(m.ID).State)
 		_, err = o.desk.Resolve(o.ctx, ticket.Agent("an"), m.ID, ticket.AsSent)
 		require.NoError(t, err)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, []string{"Hello"}, box.kept, "once it is known to have left")
 	})
 }
@@ -198,7 +205,7 @@ func TestWhomTheServerPutOffIsNotTakenForSentWhenTheMessageIsFound(t *testing.T)
 					o.settle()
 					o.restart()
 				}
-				time.Sleep(time.Hour)
+				pass(time.Hour)
 				require.Len(t, tried, 2)
 				require.Equal(t, []string{"mai@c.example"}, tried[1], "who has it is not sent to again")
 				got := o.message(m.ID)
@@ -220,13 +227,13 @@ func TestWhomTheServerRefusedStaysFailedWhenTheMessageIsFound(t *testing.T) {
 			return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Code: "connection_lost"}
 		}
 		m := write()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, ticket.StateUncertain, o.message(m.ID).State)
 		_, err := o.desk.Resolve(o.ctx, ticket.Agent("an"), m.ID, ticket.AsSent)
 		require.NoError(t, err)
 		box.find = func() channel.Found { return channel.FoundYes }
 		m2 := write()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		for _, id := range []ticket.MessageID{m.ID, m2.ID} {
 			got := o.message(id)
 			require.Equal(t, channel.DeliveryFailed, got.Deliveries[1].State)

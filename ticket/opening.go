@@ -126,14 +126,23 @@ func formOf(s savedChannel, c channel.Credentials, forwards []channel.Forward) [
 	return form
 }
 
+// stays reports whether a channel is open in a form, and then notes how it is
+// saved now.
+func (d *Desk) stays(old *opened, s savedChannel, form []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old == nil || old.openErr != nil || !bytes.Equal(old.form, form) {
+		return false
+	}
+	old.saved = s
+	return true
+}
+
 // openChannel opens a saved channel unless it is open in the same form.
 func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []channel.Forward, old *opened) {
 	acct, err := d.account(s)
 	form := formOf(s, acct.Credentials, forwards)
-	if err == nil && form != nil && old != nil && bytes.Equal(old.form, form) && old.openErr == nil {
-		d.mu.Lock()
-		old.saved = s
-		d.mu.Unlock()
+	if err == nil && form != nil && d.stays(old, s, form) {
 		return
 	}
 	o := &opened{saved: s, form: form, forwards: forwards, opening: &opening{}, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}

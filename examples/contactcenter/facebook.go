@@ -95,7 +95,7 @@ func (s *server) facebookRoutes() []route {
 		missing := func(method, path string) route { return route{method, path, anybody, maxBody, s.missing(path)} }
 		return []route{missing("GET", hook), missing("POST", hook), missing("GET", hook+"/deauthorize"), missing("POST", hook+"/deauthorize"),
 			missing("GET", hook+"/delete"), missing("POST", hook+"/delete"), missing("GET", connect), missing("GET", connect+"/callback"),
-			missing("GET", connect+"/pages"), missing("POST", connect+"/pages"), missing("GET", "/api"+connect), missing("POST", "/api"+connect)}
+			missing("GET", connect+"/pages"), missing("POST", connect+"/pages"), {"GET", "/api" + connect, apiCall, 0, s.missing("/api" + connect)}, {"POST", "/api" + connect, apiCall, maxBody, s.missing("/api" + connect)}}
 	}
 	serve := func(h http.Handler) func(http.ResponseWriter, *http.Request) error {
 		return func(w http.ResponseWriter, r *http.Request) error { h.ServeHTTP(w, r); return nil }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -26,7 +27,11 @@ func TestAPortalMovesFromSQLiteToPostgreSQL(t *testing.T) {
 		require.NoError(t, smtp.SendMail(r.host.smtpL.Addr().String(), nil, "mai@c.example", []string{"support@portal.localhost"},
 			[]byte("From: mai@c.example\r\n"+mail)))
 	}
-	before := r.call("GET", "/api/tickets", nil, 200)
+	var before object
+	require.Eventually(t, func() bool { // both are somebody's: nothing is under way
+		before = r.call("GET", "/api/tickets", nil, 200)
+		return text(before, "tickets", 0, "assignee") != "" && text(before, "tickets", 1, "assignee") != ""
+	}, time.Minute, 10*time.Millisecond)
 	r.stop()
 
 	file := filepath.Join(dir, "portal.jsonl")
