@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +39,18 @@ func (f *filing) File(ctx context.Context, out *channel.Outbound) error {
 	defer f.mu.Unlock()
 	f.kept = append(f.kept, out.Subject)
 	return nil
+}
+
+func (f *filing) times() []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.tries)
+}
+
+func (f *filing) copies() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.kept)
 }
 
 // inFiling runs f with a channel "box" that keeps copies of what it sends.
@@ -74,12 +87,12 @@ func TestACopyIsKeptOnceAMomentAfterTheSend(t *testing.T) {
 		m := write()
 		o.settle()
 		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
-		require.Empty(t, box.kept, "the provider may be about to keep one")
+		require.Empty(t, box.copies(), "the provider may be about to keep one")
 		pass(time.Hour)
-		require.Equal(t, []string{"Hello"}, box.kept)
+		require.Equal(t, []string{"Hello"}, box.copies())
 		o.restart()
 		pass(time.Hour)
-		require.Equal(t, []string{"Hello"}, box.kept)
+		require.Equal(t, []string{"Hello"}, box.copies())
 	})
 }
 
@@ -88,10 +101,10 @@ func TestACopyIsKeptThoughTheHostStoppedAfterTheSend(t *testing.T) {
 		m := write()
 		o.settle()
 		o.stop()
-		require.Empty(t, box.kept)
+		require.Empty(t, box.copies())
 		o.open()
 		pass(time.Hour)
-		require.Equal(t, []string{"Hello"}, box.kept)
+		require.Equal(t, []string{"Hello"}, box.copies())
 		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
 	})
 }
@@ -111,9 +124,10 @@ func TestACopyThatFailsIsTriedAndThenGivenUpWithItsCause(t *testing.T) {
 				box.file = func(context.Context, *channel.Outbound) error { return c.err }
 				m := write()
 				pass(48 * time.Hour)
-				require.Len(t, box.tries, c.tries)
-				for i, at := range box.tries[1:] {
-					require.Greater(t, at.Sub(box.tries[i]), 5*time.Second)
+				tries := box.times()
+				require.Len(t, tries, c.tries)
+				for i, at := range tries[1:] {
+					require.Greater(t, at.Sub(tries[i]), 5*time.Second)
 				}
 				require.Equal(t, ticket.StateSent, o.message(m.ID).State, "a copy changes nothing of the message")
 				decisions, err := o.desk.Explain(o.ctx, m.ID)
@@ -132,9 +146,10 @@ func TestACopyThatFailsIsTriedAndThenGivenUpWithItsCause(t *testing.T) {
 
 func TestACopyThatHangsOrPanicsHoldsUpNoMessage(t *testing.T) {
 	inFiling(t, func(o *office, box *filing, write func() *ticket.Message) {
-		hang := true
+		var hang atomic.Bool
+		hang.Store(true)
 		box.file = func(ctx context.Context, _ *channel.Outbound) error {
-			if hang {
+			if hang.Load() {
 				<-ctx.Done()
 				return ctx.Err()
 			}
@@ -144,7 +159,7 @@ func TestACopyThatHangsOrPanicsHoldsUpNoMessage(t *testing.T) {
 			write()
 		}
 		pass(time.Minute)
-		hang = false
+		hang.Store(false)
 		m := write()
 		o.settle()
 		require.Equal(t, ticket.StateSent, o.message(m.ID).State)
@@ -164,19 +179,21 @@ func TestNoCopyIsKeptOfWhatNobodyGotOrWasDeleted(t *testing.T) {
 		box.send = func(context.Context, *channel.Outbound) (channel.Receipt, error) {
 			return channel.Receipt{}, &channel.SendError{Outcome: channel.Rejected, Code: "smtp_550", Reason: "no"}
 		}
-		write()
+		m = write()
+		o.settle()
+		require.Equal(t, ticket.StateFailed, o.message(m.ID).State)
 		box.send = func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
 			require.NoError(t, out.Handed(ctx))
 			return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Code: "timeout", Reason: "?"}
 		}
 		m = write()
 		pass(time.Hour)
-		require.Empty(t, box.kept)
+		require.Empty(t, box.copies())
 		require.Equal(t, ticket.StateUncertain, o.message(m.ID).State)
 		_, err = o.desk.Resolve(o.ctx, ticket.Agent("an"), m.ID, ticket.AsSent)
 		require.NoError(t, err)
 		pass(time.Hour)
-		require.Equal(t, []string{"Hello"}, box.kept, "once it is known to have left")
+		require.Equal(t, []string{"Hello"}, box.copies(), "once it is known to have left")
 	})
 }
 
