@@ -74,7 +74,7 @@ func pick[T any](rng *rand.Rand, list []T) T { return list[rng.IntN(len(list))] 
 // admins: each event ends as one thing, and what Facebook still shows is there.
 func TestAMonthOfTwentyPages(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a month takes half a minute")
+		t.Skip("a month takes half a minute: not with -short")
 	}
 	for i, name := range []string{"as likely", "other forms"} {
 		t.Run(name, func(t *testing.T) {

@@ -250,7 +250,7 @@ func TestHonestMailGetsThroughASiege(t *testing.T) {
 		hosts, each = min(hosts, 5), 1
 	}
 	if c, err := from(t.Context(), "127.0.0.1:1", "127.0.0.2"); c == nil && err != nil && strings.Contains(err.Error(), "assign requested") {
-		t.Skip("this system has one loopback address")
+		t.Skip("needs a second loopback address, which this system has not")
 	}
 	sink := &census{seen: map[string]int{}}
 	r := start(t, &Server{TLS: testTLS(), Limits: siegeLimits})

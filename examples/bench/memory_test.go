@@ -37,7 +37,7 @@ func TestPortalProcess(t *testing.T) {
 func TestLargeMailNeedsLittleMemory(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/status"); err != nil {
-		t.Skip("this system does not tell the most memory that a process held")
+		t.Skip("needs a system that tells the most memory that a process held")
 	}
 	if testing.Short() {
 		t.Skip("-short: 300 MB of mail")

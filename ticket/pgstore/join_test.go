@@ -114,7 +114,7 @@ func TestASchemaIsMadeOnceByManyNodesAndANewerOneIsRefused(t *testing.T) {
 
 func TestAStoreOutlivesARestartOfTheServer(t *testing.T) { //nolint:paralleltest // it restarts the server of all
 	if testing.Short() {
-		t.Skip("it restarts the server of all tests")
+		t.Skip("it restarts the server of all tests: not with -short")
 	}
 	b := setup(t)
 	s := b.Portal("main")
