@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/anteroom/anteroom/email/account"
@@ -43,11 +44,11 @@ type tamperedConn struct {
 	by   *tamper
 	r    *bufio.Reader
 	left string
-	tls  bool // from now on it is none of ours
+	tls  atomic.Bool // from now on it is none of ours; written by who reads, read by who writes
 }
 
 func (c *tamperedConn) Read(p []byte) (int, error) {
-	if c.tls && c.left == "" {
+	if c.tls.Load() && c.left == "" {
 		return c.r.Read(p)
 	}
 	for c.left == "" {
@@ -55,7 +56,8 @@ func (c *tamperedConn) Read(p []byte) (int, error) {
 		if line == "" {
 			return 0, err
 		}
-		c.left, c.tls = c.by.change(true, line), strings.HasPrefix(line, "S OK")
+		c.left = c.by.change(true, line)
+		c.tls.Store(strings.HasPrefix(line, "S OK"))
 	}
 	n := copy(p, c.left)
 	c.left = c.left[n:]
@@ -63,7 +65,7 @@ func (c *tamperedConn) Read(p []byte) (int, error) {
 }
 
 func (c *tamperedConn) Write(p []byte) (int, error) {
-	if c.tls {
+	if c.tls.Load() {
 		return c.Conn.Write(p)
 	}
 	if _, err := c.Conn.Write([]byte(c.by.change(false, string(p)))); err != nil {
