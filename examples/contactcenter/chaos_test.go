@@ -65,6 +65,7 @@ func TestNothingIsLostOrDoubledAmongNodesAndRestarts(t *testing.T) {
 	}
 	t.Logf("-crash.seed=%d", seed)
 	c := openTown(t, seed)
+	polled, page := c.openPolled(), c.openPage() // who works looks at which channels are apart
 	work, stop := context.WithCancel(t.Context())
 	var busy sync.WaitGroup
 	defer busy.Wait()
@@ -84,7 +85,6 @@ func TestNothingIsLostOrDoubledAmongNodesAndRestarts(t *testing.T) {
 		feeds[i] = &follower{s: c.site}
 		busy.Go(func() { feeds[i].run(work) })
 	}
-	polled, page := c.openPolled(), c.openPage()
 	busy.Go(func() { polled.run(work) })
 	page.run(work, &busy)
 
