@@ -28,6 +28,7 @@ type imapConn struct {
 	secrets []string
 	changed chan struct{} // the server says that something changed
 	stop    func() bool
+	moved   bool // no earlier move can have been interrupted
 }
 
 // imapLink says how to reach and enter a server.

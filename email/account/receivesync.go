@@ -228,7 +228,7 @@ func (r *receiver) runAfter(c *imapConn, folder string) *failure {
 		r.cur.Pending = nil
 	}
 	for len(r.cur.Pending) > 0 {
-		n := min(len(r.cur.Pending), 500) // RFC 2683 section 3.2.1.5: command lines stay short
+		n := min(len(r.cur.Pending), maxAfter)
 		err := c.after(folder, r.cur.Validity, action, r.cur.Pending[:n])
 		st, reopened := c.examine(folder)
 		if reopened != nil {

@@ -27,6 +27,7 @@ const (
 	AtStore   Point = "STORE"
 	AtMove    Point = "MOVE"
 	AtCopy    Point = "COPY"
+	AtCopied  Point = "copied"   // the copies of a COPY are made; the answer is what goes wrong
 	AtAppend  Point = "APPEND"   // the mail has come and is not stored
 	AtStored  Point = "appended" // the mail of an APPEND is stored; the answer is what goes wrong
 	AtIdle    Point = "IDLE"     // instead of the continuation

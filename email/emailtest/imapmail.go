@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -190,13 +191,21 @@ func (c *imapSession) transfer(mails []*imapMail, to string, move bool) error {
 	if target == nil {
 		return c.no("[TRYCREATE] no such folder")
 	}
+	if !move {
+		if err := c.fault(AtCopied, c.tag+" "); errors.Is(err, errAnswered) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 	return c.done()
 }
 
-// search knows UID, SINCE, ALL and HEADER Message-ID, together.
+// search knows UID, SINCE, ALL, HEADER Message-ID, LARGER and SMALLER, together.
 func (c *imapSession) search(list []imapArg) error {
 	extended := false
 	set, since, header, value := "1:*", time.Time{}, "", ""
+	larger, smaller := -1, math.MaxInt
 	for i := 0; i < len(list); i++ {
 		switch strings.ToUpper(list[i].word) {
 		case "RETURN":
@@ -211,11 +220,18 @@ func (c *imapSession) search(list []imapArg) error {
 		case "HEADER":
 			header, value = list[min(i+1, len(list)-1)].word, list[min(i+2, len(list)-1)].word
 			i += 2
+		case "LARGER":
+			i++
+			larger, _ = strconv.Atoi(list[min(i, len(list)-1)].word)
+		case "SMALLER":
+			i++
+			smaller, _ = strconv.Atoi(list[min(i, len(list)-1)].word)
 		}
 	}
 	var found []string
 	for _, m := range c.matching(set) {
-		if m.at.UTC().Before(since) || header != "" && !bytes.Contains(imapHeader(m.raw, []string{header}), []byte(value)) {
+		if m.at.UTC().Before(since) || header != "" && !bytes.Contains(imapHeader(m.raw, []string{header}), []byte(value)) ||
+			len(m.raw) <= larger || len(m.raw) >= smaller {
 			continue
 		}
 		found = append(found, strconv.FormatUint(uint64(m.uid), 10))
