@@ -54,7 +54,7 @@ func intake(n int64) *ticket.Changes {
 func byHand(s *statements) map[int]string {
 	out := map[int]string{
 		claimKeys:       "INSERT INTO anteroom.keys (portal, kind, ref, key) VALUES ($1, $2, $3, $4)",
-		insertWords:     "INSERT INTO anteroom.words (portal, message, ticket, words) VALUES ($1, $2, $3, $4::text::tsvector)",
+		insertWords:     "INSERT INTO anteroom.words (portal, message, ticket, words) VALUES ($1, $2, $3, array_to_tsvector(string_to_array($4::text, E'\\n')))",
 		insertBodies:    "INSERT INTO anteroom.bodies (portal, id, data) VALUES ($1, $2, $3)",
 		insertDecisions: "INSERT INTO anteroom.decisions (portal, id, doc, ticket, conversation, message) VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), nullif($6, ''))",
 		insertEvents:    "INSERT INTO anteroom.events (portal, ticket, doc, cursor) SELECT $1::bigint, $2::text, $3::text, event - $4 FROM anteroom.portals WHERE id = $1",

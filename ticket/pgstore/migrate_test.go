@@ -18,7 +18,9 @@ func TestAnOlderSchemaIsMigratedOnceWhileAnotherNodeWrites(t *testing.T) {
 	defer func() { require.NoError(t, old.Close()) }()
 	s := old.Portal("main")
 	// It is as the first version made it, and has been used.
-	for _, sql := range []string{"DROP INDEX anteroom.tickets_unassigned", "DROP INDEX anteroom.tickets_assignee_updated", "DELETE FROM anteroom.schema_version WHERE version > 1"} {
+	for _, sql := range []string{"DROP INDEX anteroom.tickets_unassigned", "DROP INDEX anteroom.tickets_assignee_updated", "DROP INDEX anteroom.ledger_channel",
+		"ALTER TABLE anteroom.messages ALTER doc SET COMPRESSION default",
+		"ALTER TABLE anteroom.words ALTER words SET COMPRESSION default", "DELETE FROM anteroom.schema_version WHERE version > 1"} {
 		_, err := old.pool.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
@@ -56,7 +58,10 @@ func TestAnOlderSchemaIsMigratedOnceWhileAnotherNodeWrites(t *testing.T) {
 	var versions, indexes int
 	require.NoError(t, b.pool.QueryRow(t.Context(), "SELECT count(*) FROM anteroom.schema_version").Scan(&versions))
 	require.NoError(t, b.pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_indexes WHERE schemaname = 'anteroom' AND indexname IN ('tickets_unassigned', 'tickets_assignee_updated')").Scan(&indexes))
-	require.Equal(t, []int{2, 2}, []int{versions, indexes})
+	require.Equal(t, []int{4, 2}, []int{versions, indexes})
+	var compressed int
+	require.NoError(t, b.pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_attribute WHERE attrelid IN ('anteroom.messages'::regclass, 'anteroom.words'::regclass) AND attcompression = 'l'").Scan(&compressed))
+	require.Equal(t, 2, compressed, "of the columns that are large")
 	events, err := b.Portal("main").Events(t.Context(), ticket.EventFilter{}, written+1)
 	require.NoError(t, err)
 	require.Len(t, events, written)

@@ -80,23 +80,31 @@ func prefix(id string, chars int) string {
 	return id
 }
 
-// vector returns the tsvector of words for a message of a ticket, or of none.
+// between stands between lexemes: no word holds it.
+const between = "\n"
+
+// vector returns the lexemes of words for a message of a ticket, or of none. In
+// this form the server makes a tsvector of them in half the time that it takes to
+// read one.
 func vector(portal int64, id string, words []string) string {
 	name := strconv.FormatInt(portal, 10)
 	var b strings.Builder
-	for _, w := range words {
-		for _, s := range scopes {
-			if s.chars > 0 && id == "" {
-				continue
+	for _, s := range scopes {
+		// No search looks for ids like the latter by their beginning.
+		if s.chars > 0 && (id == "" || strings.Contains(prefix(id, s.chars), between)) {
+			continue
+		}
+		for _, w := range words {
+			if b.Len() > 0 {
+				b.WriteString(between)
 			}
-			quote(&b, s.token(name, id, w))
-			b.WriteByte(' ')
+			b.WriteString(s.token(name, id, w))
 		}
 	}
 	return b.String()
 }
 
-// quote writes a lexeme as tsvector and tsquery read it.
+// quote writes a lexeme as tsquery reads it.
 func quote(b *strings.Builder, lexeme string) {
 	b.WriteByte('\'')
 	for i := range len(lexeme) {

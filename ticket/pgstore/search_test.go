@@ -23,7 +23,7 @@ func ages(odd bool) (ids []ticket.TicketID) {
 		}
 	}
 	if odd {
-		ids = append(ids, "odd", "zz")
+		ids = append(ids, "odd", "zz", "\n\nodd")
 	}
 	return ids
 }

@@ -80,10 +80,11 @@ func setup(t testing.TB, opts ...Option) *Backend {
 	return b
 }
 
-func suite(t *testing.T, url string) {
+func suite(t *testing.T, url string, opts ...Option) {
+	t.Helper()
 	var names sync.Map
 	at := func(t *testing.T, name string) ticket.Backend {
-		b := open(t, url, Schema(name))
+		b := open(t, url, append([]Option{Schema(name)}, opts...)...)
 		names.Store(b, name)
 		return b
 	}
@@ -99,7 +100,9 @@ func suite(t *testing.T, url string) {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	suite(t, cluster.URL(t))
+	rec := &recorder{had: map[string]bool{}}
+	t.Run("suite", func(t *testing.T) { suite(t, cluster.URL(t), func(o *options) { o.tracer = rec }) })
+	t.Run("plans", func(t *testing.T) { everyStatementUsesAnIndex(t, rec) })
 }
 
 func TestStoreThroughPgBouncer(t *testing.T) {

@@ -193,7 +193,7 @@ func newStatements(schema string) *statements {
 	c[moveWords] = statement{texts: 2, sql: `UPDATE anteroom.words t SET ticket = nullif(n.ticket, ''), words = anteroom.moved_words(t.words, nullif(n.ticket, ''))
 		FROM ` + from([]string{"id", "ticket"}, nil) + ` WHERE t.portal = $1 AND t.message = n.id AND t.ticket IS DISTINCT FROM nullif(n.ticket, '')`}
 	c[dropWords] = statement{texts: 1, sql: `DELETE FROM anteroom.words WHERE portal = $1 AND message = ANY($2::text[])`}
-	c[insertWords] = statement{texts: 3, sql: `INSERT INTO anteroom.words (portal, message, ticket, words) SELECT $1::bigint, n.id, nullif(n.ticket, ''), n.words::tsvector FROM ` +
+	c[insertWords] = statement{texts: 3, sql: `INSERT INTO anteroom.words (portal, message, ticket, words) SELECT $1::bigint, n.id, nullif(n.ticket, ''), array_to_tsvector(string_to_array(n.words, E'\n')) FROM ` +
 		from([]string{"id", "ticket", "words"}, nil)}
 	c[insertItems] = items.insert()
 	c[updateItems] = itemUpdate()
