@@ -1,7 +1,6 @@
 package account
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -159,7 +158,7 @@ func (c *imapConn) describe(uids []uint32, withTime bool) ([]mailInfo, error) {
 			}
 			// Without a size it is news of the mail's flags, which the library
 			// takes for the answer.
-			if answered && slices.Contains(uids, m.uid) {
+			if _, asked := slices.BinarySearch(uids, m.uid); answered && asked {
 				out = append(out, m)
 			}
 		}
@@ -169,12 +168,10 @@ func (c *imapConn) describe(uids []uint32, withTime bool) ([]mailInfo, error) {
 	return slices.CompactFunc(out, func(a, b mailInfo) bool { return a.uid == b.uid }), err
 }
 
-// fetch returns the first chunk of mails by UID. What has gone is left out.
-func (c *imapConn) fetch(uids []uint32) (map[uint32][]byte, error) {
-	out := map[uint32][]byte{}
-	section := &imap.FetchItemBodySection{Peek: true, Partial: &imap.SectionPartial{Offset: 0, Size: chunk}}
-	err := c.sections(uids, section, func(uid uint32, b []byte) { out[uid] = b })
-	return out, err
+// fetch hands the first chunk of each mail to each as it comes. What has gone is
+// left out. The UIDs are in order.
+func (c *imapConn) fetch(uids []uint32, each func(uid uint32, body []byte)) error {
+	return c.sections(uids, &imap.FetchItemBodySection{Peek: true, Partial: &imap.SectionPartial{Offset: 0, Size: chunk}}, each)
 }
 
 // fetchFrom returns the chunk of a mail that begins at offset, nil at its end.
@@ -196,7 +193,7 @@ func (c *imapConn) headerFields(uid uint32, names []string) ([]byte, error) {
 // sections fetches one section of each mail. The bytes are copied away as they
 // come, since the connection stands still while one reads.
 func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, each func(uint32, []byte)) error {
-	budget := int64(len(uids))*chunk + maxIdle
+	budget := min(int64(len(uids))*chunk, maxFlight) + maxIdle
 	return c.guard(c.pace.Fetch, budget, func() (err error) {
 		cmd := c.client.Fetch(uidSet(uids), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
 		// Close drains: without it the reading goroutine may block for ever.
@@ -228,7 +225,7 @@ func (c *imapConn) sections(uids []uint32, section *imap.FetchItemBodySection, e
 					}
 				}
 			}
-			if slices.Contains(uids, uid) && body != nil {
+			if _, asked := slices.BinarySearch(uids, uid); asked && body != nil {
 				each(uid, body)
 			}
 		}
@@ -242,19 +239,18 @@ func readLiteral(lit imap.LiteralReader) ([]byte, error) {
 	if lit == nil {
 		return nil, nil // NIL: there is no such section
 	}
-	var b bytes.Buffer
-	b.Grow(int(lit.Size()))
-	n, err := io.Copy(&b, lit)
-	if err == nil && n != lit.Size() {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
+	b := make([]byte, lit.Size())
+	if _, err := io.ReadFull(lit, b); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return nil, err
 	}
-	if n == 0 {
-		return []byte{}, nil
+	// The library goes on once it has seen the end.
+	if n, err := lit.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+		return nil, errors.Join(err, errBudget)
 	}
-	return b.Bytes(), nil
+	return b, nil
 }
 
 // idles reports whether the server can tell of changes by itself.

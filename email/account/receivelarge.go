@@ -46,7 +46,7 @@ func (r *receiver) takeLarge(c *imapConn, m mailInfo, first []byte) *failure {
 	if err != nil {
 		return r.stored("a mail could not be kept", err)
 	}
-	return r.accept(c.ctx, m, raw, "")
+	return r.accept(c.ctx, m, raw, nil, "")
 }
 
 // stillThere returns a failure if a mail has gone: what came of it may not be all.
@@ -81,7 +81,7 @@ func (r *receiver) takeNote(c *imapConn, m mailInfo) *failure {
 	b.Write(bytes.TrimRight(header, "\r\n"))
 	b.WriteString("\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + text + "\r\n")
 	pending := len(r.cur.Pending)
-	f := r.accept(c.ctx, m, channel.Bytes(b.Bytes()), "too large to be taken in whole")
+	f := r.accept(c.ctx, m, channel.Bytes(b.Bytes()), nil, "too large to be taken in whole")
 	r.cur.Pending = r.cur.Pending[:min(pending, len(r.cur.Pending))] // the mail itself must stay
 	return f
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -14,93 +13,21 @@ import (
 	"github.com/anteroom/anteroom/email"
 )
 
-// smallMail is the largest mail that is fetched together with others.
-const smallMail = chunk / 4
-
-// take takes mails in, in order, and returns how many of them are done.
-func (r *receiver) take(c *imapConn, uids []uint32) (int, *failure) {
+// takeSingle takes one mail in, with nothing else under way, so that what fails
+// is this mail's.
+func (r *receiver) takeSingle(c *imapConn, uid uint32) *failure {
+	a := r.newAhead(c, []uint32{uid}, 1)
 	// A time that the library cannot read breaks off the connection. It is
 	// done without before the mail is given up.
-	withTime := len(uids) > 1 || r.blamed[uids[0]] < 2*blameFetch
-	infos, f := r.describe(c, uids, withTime)
-	if f != nil {
-		return 0, f
+	a.sizes = r.blamed[uid] >= 2*blameFetch
+	b := a.fetch(r.estimated())
+	<-b.read
+	if b.f != nil {
+		return b.f
 	}
-	infos = slices.DeleteFunc(infos, func(m mailInfo) bool { return !r.cur.wants(m) })
-	done := func(uid uint32) int { // how many of uids come before uid
-		i, _ := slices.BinarySearch(uids, uid)
-		return i
-	}
-	for len(infos) > 0 {
-		group := groupOf(infos)
-		bodies := map[uint32][]byte{}
-		if group[0].size <= r.pace.Mail {
-			numbers := make([]uint32, len(group))
-			for i, m := range group {
-				numbers[i] = m.uid
-			}
-			if bodies, f = r.fetch(c, numbers); f != nil {
-				return done(group[0].uid), f
-			}
-		}
-		if f, m := r.takeGroup(c, group, bodies); f != nil {
-			return done(m.uid), f
-		}
-		infos = infos[len(group):]
-	}
-	return len(uids), nil
+	_, f := r.takeBatch(c, b)
+	return f
 }
-
-// takeGroup takes in mails of which as much was fetched as fits in one chunk. It
-// returns the first that failed.
-func (r *receiver) takeGroup(c *imapConn, group []mailInfo, bodies map[uint32][]byte) (*failure, mailInfo) {
-	var whole []mailInfo
-	flush := func() (*failure, mailInfo) {
-		n, f := r.acceptAll(c.ctx, whole, bodies)
-		if f != nil {
-			return f, whole[n]
-		}
-		whole = whole[:0]
-		return nil, mailInfo{}
-	}
-	for _, m := range group {
-		b, here := bodies[m.uid]
-		if !here && m.size <= r.pace.Mail {
-			continue // it has gone meanwhile
-		}
-		if r.surelyWhole(m, b) {
-			whole = append(whole, m)
-			continue
-		}
-		if f, first := flush(); f != nil {
-			return f, first
-		}
-		if f := r.takeOne(c, m, b); f != nil {
-			return f, m
-		}
-	}
-	return flush()
-}
-
-// surelyWhole reports whether b is all of a mail.
-func (r *receiver) surelyWhole(m mailInfo, b []byte) bool {
-	return m.size <= r.pace.Mail && len(b) > 0 && len(b) < chunk && (int64(len(b)) >= m.size || r.estimates >= sureEstimates)
-}
-
-// groupOf returns the first mails that are fetched with one command.
-func groupOf(infos []mailInfo) []mailInfo {
-	var sum int64
-	for i, m := range infos {
-		if sum += m.size; m.size > smallMail || sum > maxGroup {
-			return infos[:max(i, 1)]
-		}
-	}
-	return infos
-}
-
-// sureEstimates is after how many mails that were shorter than the server said
-// its sizes are known to be estimates, as Exchange's are.
-const sureEstimates = 3
 
 // takeOne takes one mail in, of which b is the first chunk.
 func (r *receiver) takeOne(c *imapConn, m mailInfo, b []byte) *failure {
@@ -112,7 +39,7 @@ func (r *receiver) takeOne(c *imapConn, m mailInfo, b []byte) *failure {
 	case len(b) == 0 && m.size > 0:
 		// Some servers do that with what they cannot read.
 		return &failure{stage: stageMail, code: "poison", text: fmt.Sprintf("the server hands out nothing of a mail of %d bytes", m.size)}
-	case int64(len(b)) < m.size && r.estimates < sureEstimates:
+	case int64(len(b)) < m.size && !r.estimated():
 		// Either it hands out less at a time than it is asked for, or its
 		// sizes are estimates.
 		more, err := c.fetchFrom(m.uid, int64(len(b)))
@@ -124,11 +51,11 @@ func (r *receiver) takeOne(c *imapConn, m mailInfo, b []byte) *failure {
 		}
 		r.estimates++
 	}
-	return r.accept(c.ctx, m, channel.Bytes(b), "")
+	return r.accept(c.ctx, m, channel.Bytes(b), nil, "")
 }
 
-// describe returns size and time of mails that are still there. What is not
-// answered is asked for once more: the library takes news of a mail's flags,
+// describe returns size and time of mails that are still there, in order. What is
+// not answered is asked for once more: the library takes news of a mail's flags,
 // which another client has changed, for the answer.
 func (r *receiver) describe(c *imapConn, uids []uint32, withTime bool) ([]mailInfo, *failure) {
 	var out []mailInfo
@@ -141,7 +68,8 @@ func (r *receiver) describe(c *imapConn, uids []uint32, withTime bool) ([]mailIn
 		out = append(out, infos...)
 		var f *failure
 		if left, f = c.unanswered(left, func(u uint32) bool {
-			return slices.ContainsFunc(infos, func(m mailInfo) bool { return m.uid == u })
+			_, ok := slices.BinarySearchFunc(infos, u, func(m mailInfo, u uint32) int { return cmp.Compare(m.uid, u) })
+			return ok
 		}); f != nil {
 			return nil, f
 		}
@@ -153,25 +81,27 @@ func (r *receiver) describe(c *imapConn, uids []uint32, withTime bool) ([]mailIn
 	return nil, notHandedOut()
 }
 
-// fetch returns the first chunk of mails that are still there, as describe does.
-func (r *receiver) fetch(c *imapConn, uids []uint32) (map[uint32][]byte, *failure) {
-	out := map[uint32][]byte{}
+// fetch hands the first chunk of each mail that is still there to each, as
+// describe does, in the order in which the server sends them.
+func (r *receiver) fetch(c *imapConn, uids []uint32, each func(uid uint32, body []byte)) *failure {
 	left := uids
 	for range 2 {
-		bodies, err := c.fetch(left)
-		if err != nil {
-			return nil, c.failed(stageMail, err)
+		answered := make(map[uint32]bool, len(left))
+		if err := c.fetch(left, func(uid uint32, body []byte) {
+			answered[uid] = true
+			each(uid, body)
+		}); err != nil {
+			return c.failed(stageMail, err)
 		}
-		maps.Copy(out, bodies)
 		var f *failure
-		if left, f = c.unanswered(left, func(u uint32) bool { return bodies[u] != nil }); f != nil {
-			return nil, f
+		if left, f = c.unanswered(left, func(u uint32) bool { return answered[u] }); f != nil {
+			return f
 		}
 		if len(left) == 0 {
-			return out, nil
+			return nil
 		}
 	}
-	return nil, notHandedOut()
+	return notHandedOut()
 }
 
 func notHandedOut() *failure {
@@ -193,7 +123,7 @@ func (c *imapConn) unanswered(asked []uint32, answered func(uint32) bool) ([]uin
 }
 
 // context says what the mail's item must know besides the mail.
-func (r *receiver) context(m mailInfo) email.Context {
+func (r *receiver) context(cur cursor, m mailInfo) email.Context {
 	address := r.m.conf.Address
 	at := m.at
 	if now := r.m.env.Now(); at.IsZero() || at.After(now) {
@@ -202,44 +132,38 @@ func (r *receiver) context(m mailInfo) email.Context {
 	return email.Context{
 		Channel: r.m.info.ID, Own: email.Own{Addresses: []string{address}},
 		Envelope: channel.Envelope{To: address, Transport: "imap"},
-		At:       at, Imported: r.cur.imported(m),
+		At:       at, Imported: cur.imported(m),
 	}
 }
 
 // acceptAll has mails committed at once, and each alone if that fails: then one
 // of them may be the cause. It returns how many are done.
-func (r *receiver) acceptAll(ctx context.Context, mails []mailInfo, bodies map[uint32][]byte) (int, *failure) {
-	if len(mails) > 1 && r.commitAll(ctx, mails, bodies) == nil {
+func (r *receiver) acceptAll(ctx context.Context, mails []*fetched) (int, *failure) {
+	unread := slices.ContainsFunc(mails, func(m *fetched) bool { return m.item == nil })
+	if len(mails) > 1 && !unread && r.commitAll(ctx, mails) == nil {
 		return len(mails), nil
 	}
 	for i, m := range mails {
-		if f := r.accept(ctx, m, channel.Bytes(bodies[m.uid]), ""); f != nil {
+		if f := r.accept(ctx, m.mailInfo, channel.Bytes(m.body), m.item, ""); f != nil {
 			return i, f
 		}
 	}
 	return len(mails), nil
 }
 
-func (r *receiver) commitAll(ctx context.Context, mails []mailInfo, bodies map[uint32][]byte) error {
+func (r *receiver) commitAll(ctx context.Context, mails []*fetched) error {
 	ctx, cancel := r.commit(ctx)
 	defer cancel()
-	err := guarded(func() error {
-		items := make([]*channel.Item, len(mails))
-		for i, m := range mails {
-			raw := channel.Bytes(bodies[m.uid])
-			mail, err := email.Read(raw)
-			if err != nil {
-				return err
-			}
-			items[i] = email.Item(raw, mail, r.context(m))
-		}
-		return r.sink.Accept(ctx, items...)
-	})
-	if err != nil {
+	items := make([]*channel.Item, len(mails))
+	for i, m := range mails {
+		// Tried again it is read again: an item is the sink's once it has it.
+		items[i], m.item = m.item, nil
+	}
+	if err := guarded(func() error { return r.sink.Accept(ctx, items...) }); err != nil {
 		return err
 	}
 	for _, m := range mails {
-		r.tookIn(m)
+		r.tookIn(m.mailInfo)
 	}
 	return nil
 }
@@ -252,13 +176,17 @@ func (r *receiver) tookIn(m mailInfo) {
 }
 
 // accept has one mail committed. What it is known by is its content: a UID
-// alone could be given again to another mail by a server that lost its index.
-func (r *receiver) accept(ctx context.Context, m mailInfo, raw channel.Body, defect string) *failure {
-	ectx := r.context(m)
+// alone could be given again to another mail by a server that lost its index. If it
+// was read before, read is its item.
+func (r *receiver) accept(ctx context.Context, m mailInfo, raw channel.Body, read *channel.Item, defect string) *failure {
+	ectx := r.context(r.cur, m)
 	if defect != "" {
 		ectx.Key = r.key(m.uid)
 	}
 	return r.commitItem(ctx, m, func() (*channel.Item, error) {
+		if read != nil {
+			return read, nil
+		}
 		mail, err := email.Read(raw)
 		if err != nil {
 			return nil, err

@@ -9,10 +9,6 @@ import (
 )
 
 const (
-	// maxWidth is how many mails are asked for in one command.
-	maxWidth = 50
-	// maxGroup is how many bytes of small mails are held at a time.
-	maxGroup = 4 << 20
 	// lookBack is how far below the cursor mails are looked for that a server
 	// shows late: clusters are known to give a lower UID after a higher one.
 	lookBack = 64
@@ -128,20 +124,22 @@ func tooManyAside() *failure {
 func (r *receiver) takeAll(c *imapConn, folder string, uids []uint32) *failure {
 	var held []uint32
 	for len(uids) > 0 {
-		n := min(r.width, len(uids))
-		if n == 1 && len(uids) > 1 && r.blamed[uids[0]] >= maxBlame {
+		if r.width > 1 && len(uids) > 1 {
+			n, f := r.stream(c, folder, uids)
+			if f != nil {
+				r.width = 1
+				return f
+			}
+			uids = uids[n:]
+			continue
+		}
+		if len(uids) > 1 && r.blamed[uids[0]] >= maxBlame {
 			held = append(held, uids[0])
 			uids = uids[1:]
 			continue
 		}
-		done, f := r.take(c, uids[:n])
-		if f != nil {
-			if done > 0 && len(held) == 0 {
-				r.cur.UID = max(r.cur.UID, uids[done-1])
-				// What fails now is told; the cursor may lag.
-				_ = r.save(c.ctx)
-			}
-			if n == 1 && c.ctx.Err() == nil {
+		if f := r.takeSingle(c, uids[0]); f != nil {
+			if c.ctx.Err() == nil {
 				r.blame(uids[0], f)
 			}
 			r.width = 1
@@ -155,14 +153,14 @@ func (r *receiver) takeAll(c *imapConn, folder string, uids []uint32) *failure {
 			held = nil
 			clear(r.blamed)
 		}
-		r.cur.UID = max(r.cur.UID, uids[n-1])
+		r.cur.UID = max(r.cur.UID, uids[0])
 		delete(r.blamed, uids[0])
 		if f := r.save(c.ctx); f != nil {
 			return f
 		}
 		r.live(c.ctx)
-		uids = uids[n:]
-		r.taken += n
+		uids = uids[1:]
+		r.taken++
 		r.width = min(2*r.width, maxWidth)
 		waited := len(r.cur.Pending)
 		if f := r.runAfter(c, folder); f != nil {
@@ -202,7 +200,7 @@ func (r *receiver) retryAside(c *imapConn) *failure {
 		if last {
 			f = r.giveUp(c, uid)
 		} else {
-			_, f = r.take(c, []uint32{uid})
+			f = r.takeSingle(c, uid)
 		}
 		if f != nil {
 			if slices.Contains([]string{"store", "poison", "imap_no", "imap_bad"}, f.code) {

@@ -95,7 +95,7 @@ func TestTLSIsNeverDoneWithout(t *testing.T) {
 				c.prepare(w)
 			}
 			// A hanging handshake must not take half a minute.
-			w.connector.Timeouts.Connect = time.Second
+			w.connector.Timeouts.Connect = 3 * time.Second
 			ch := w.open(t)
 			_, err := ch.Send(t.Context(), outbound("an@example.com"))
 			se := sendError(t, err)
