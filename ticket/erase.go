@@ -326,11 +326,7 @@ func (d *Desk) eraseItems(ctx context.Context, by Actor, s *tracer) error {
 func (d *Desk) eraseWorks(ctx context.Context, by Actor, s *tracer, busy *bool) error {
 	for ids := range slices.Chunk(s.found.Works, 100) {
 		_, err := d.decide(ctx, by, func() Want {
-			w := Want{Works: ids}
-			for _, id := range ids {
-				w.Records = append(w.Records, parkedRef(id))
-			}
-			return w
+			return Want{Works: ids}
 		}, func(u *unit) error {
 			for _, id := range ids {
 				w := u.snap.Works[id]
@@ -339,8 +335,8 @@ func (d *Desk) eraseWorks(ctx context.Context, by Actor, s *tracer, busy *bool) 
 				case w.Kind == WorkSend && w.Handed, !w.Parked && u.now.Before(w.LeaseUntil):
 					*busy = true
 				default:
+					u.unpark(w)
 					u.done(w)
-					u.dropRecord(parkedRef(id))
 				}
 			}
 			if len(u.c.Done) == 0 {

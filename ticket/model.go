@@ -506,7 +506,8 @@ type Work struct {
 	Attempts  int       `json:"attempts"` // how often it was claimed
 	LastError string    `json:"last_error,omitempty"`
 	// Parked work was given up and waits for a person.
-	Parked bool `json:"parked,omitempty"`
+	Parked   bool      `json:"parked,omitempty"`
+	ParkedAt time.Time `json:"parked_at,omitzero"`
 
 	Owner      string    `json:"owner,omitempty"`
 	LeaseUntil time.Time `json:"lease_until,omitzero"`

@@ -1,15 +1,17 @@
 package ticket
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
-// recordParked lists parked work by its id, in the commit that parks it.
+// recordParked lists parked work in the order in which it was given up. A record
+// is written once, in the commit that parks the work, and dropped in the one that
+// changes it next.
 const recordParked RecordKind = "parked"
 
 // ParkedWork is an automatic reply or a notice that failed again and again, was
@@ -25,74 +27,97 @@ type parkedAt struct {
 	Since time.Time `json:"since"`
 }
 
-func parkedRef(id WorkID) RecordRef { return RecordRef{recordParked, string(id)} }
+// parkedTime has one length, and sorts as the times do.
+const parkedTime = "2006-01-02T15:04:05.000000Z"
+
+// parkedRef is that of work that is parked: the time, a blank, and its id.
+func parkedRef(w *Work) RecordRef {
+	return RecordRef{recordParked, w.ParkedAt.UTC().Format(parkedTime) + " " + string(w.ID)}
+}
+
+// parkedID returns the work that a recordParked is about.
+func parkedID(record string) (id WorkID, ok bool) {
+	when, what, _ := strings.Cut(record, " ")
+	_, err := time.Parse(parkedTime, when)
+	return WorkID(what), err == nil && len(when) == len(parkedTime) && what != ""
+}
 
 // park gives work up, and notes that.
 func (u *unit) park(w *Work) error {
-	w.Parked = true
+	w.Parked, w.ParkedAt = true, u.now
 	u.addWork(w)
 	u.event(Event{Type: EventWorkParked, Ticket: w.Ticket, Conversation: w.Conversation, Message: w.Message, Agent: w.Agent, Channel: w.Channel,
 		Data: map[string]string{"kind": string(w.Kind), "work": string(w.ID)}})
-	return u.putRecord(parkedRef(w.ID), parkedAt{Since: u.now})
+	return u.putRecord(parkedRef(w), parkedAt{Since: u.now})
 }
 
-// Parked lists the work that was given up, what was given up first in front.
-// Error: ErrBadCursor.
+// unpark takes work from the list, if it is parked. That nobody else does is held
+// by the revision of the work, which changes in the same commit.
+func (u *unit) unpark(w *Work) {
+	if w.Parked {
+		ref := parkedRef(w)
+		u.c.Records = append(u.c.Records, &Record{Kind: ref.Kind, ID: ref.ID, Revision: 1})
+		w.Parked, w.ParkedAt = false, time.Time{}
+	}
+}
+
+// Parked lists the work that was given up, what was given up first in front. It
+// reads no more than the page. Error: ErrBadCursor.
 func (d *Desk) Parked(ctx context.Context, p Page) ([]ParkedWork, Next, error) {
-	snap, err := d.store.Snapshot(ctx, Want{Kinds: []RecordKind{recordParked}})
+	after, err := parsePlace(p.After)
+	if err != nil {
+		return nil, "", err
+	}
+	snap, err := d.store.Snapshot(ctx, Want{Range: RecordRange{Kind: recordParked, After: after, Limit: p.Size() + 1}})
 	if err != nil {
 		return nil, "", fmt.Errorf("ticket: read parked work: %w", err)
 	}
-	var all []ParkedWork
-	for ref, rec := range snap.Records {
-		var at parkedAt
-		if err := json.Unmarshal(rec.Doc, &at); err != nil {
-			return nil, "", fmt.Errorf("ticket: read parked work %q: %w", ref.ID, err)
-		}
-		all = append(all, ParkedWork{Work: Work{ID: WorkID(ref.ID)}, Since: at.Since})
+	var ids []string
+	for ref := range snap.Records {
+		ids = append(ids, ref.ID)
 	}
-	slices.SortFunc(all, func(a, b ParkedWork) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
-	if p.After != "" {
-		at, id, err := parsePlace(p.After)
-		if err != nil {
-			return nil, "", err
-		}
-		all = slices.DeleteFunc(all, func(w ParkedWork) bool { return cmp.Or(w.Since.Compare(at), cmp.Compare(w.ID, id)) <= 0 })
-	}
+	slices.Sort(ids)
 	var next Next
-	if n := p.Size(); len(all) > n {
-		all = all[:n]
-		next = placeAfter(all[n-1])
+	if n := p.Size(); len(ids) > n {
+		ids = ids[:n]
+		next = Next(parkedPlace + ids[n-1])
 	}
 	want := Want{}
-	for _, w := range all {
-		want.Works = append(want.Works, w.ID)
+	for _, id := range ids {
+		work, _ := parkedID(id)
+		want.Works = append(want.Works, work)
 	}
-	if snap, err = d.store.Snapshot(ctx, want); err != nil {
+	works, err := d.store.Snapshot(ctx, want)
+	if err != nil {
 		return nil, "", fmt.Errorf("ticket: read parked work: %w", err)
 	}
-	out := all[:0]
-	for _, w := range all {
-		if work := snap.Works[w.ID]; work != nil && work.Parked {
-			out = append(out, ParkedWork{Work: *work, Since: w.Since})
+	var out []ParkedWork
+	for i, id := range ids {
+		w := works.Works[want.Works[i]]
+		if w == nil || !w.Parked || parkedRef(w).ID != id {
+			continue // it was tried again meanwhile
 		}
+		var at parkedAt
+		if err := json.Unmarshal(snap.Records[RecordRef{recordParked, id}].Doc, &at); err != nil {
+			return nil, "", fmt.Errorf("ticket: read parked work %q: %w", w.ID, err)
+		}
+		out = append(out, ParkedWork{Work: *w, Since: at.Since})
 	}
 	return out, next, nil
 }
 
-func placeAfter(w ParkedWork) Next {
-	return Next("parked " + w.Since.Format(time.RFC3339Nano) + " " + string(w.ID))
-}
+// parkedPlace begins the cursors of Parked. What follows is the id of a record.
+const parkedPlace = "parked "
 
-func parsePlace(n Next) (at time.Time, id WorkID, err error) {
-	var when, what string
-	if _, err := fmt.Sscanf(string(n), "parked %s %s", &when, &what); err != nil {
-		return at, "", fmt.Errorf("ticket: parked work: %w", ErrBadCursor)
+func parsePlace(n Next) (record string, err error) {
+	if n == "" {
+		return "", nil
 	}
-	if at, err = time.Parse(time.RFC3339Nano, when); err != nil {
-		return at, "", fmt.Errorf("ticket: parked work: %w", ErrBadCursor)
+	record, begun := strings.CutPrefix(string(n), parkedPlace)
+	if _, ok := parkedID(record); !ok || !begun {
+		return "", fmt.Errorf("ticket: parked work: %w", ErrBadCursor)
 	}
-	return at, WorkID(what), nil
+	return record, nil
 }
 
 // Retry has parked work tried again, at once and as often as at first. Errors:
@@ -100,7 +125,7 @@ func parsePlace(n Next) (at time.Time, id WorkID, err error) {
 // parked.
 func (d *Desk) Retry(ctx context.Context, by Actor, id WorkID) error {
 	_, err := d.decide(ctx, by, func() Want {
-		return Want{Works: []WorkID{id}, Records: []RecordRef{parkedRef(id)}}
+		return Want{Works: []WorkID{id}}
 	}, func(u *unit) error {
 		w := u.snap.Works[id]
 		switch {
@@ -109,10 +134,10 @@ func (d *Desk) Retry(ctx context.Context, by Actor, id WorkID) error {
 		case !w.Parked:
 			return fmt.Errorf("work %q is not parked: %w", id, ErrState)
 		}
-		w.Parked, w.Attempts, w.NotBefore = false, 0, u.now
+		u.unpark(w)
+		w.Attempts, w.NotBefore = 0, u.now
 		w.Owner, w.LeaseUntil = "", time.Time{}
 		u.addWork(w)
-		u.dropRecord(parkedRef(id))
 		u.event(Event{Type: EventWorkRetried, Ticket: w.Ticket, Conversation: w.Conversation, Message: w.Message, Agent: w.Agent, Channel: w.Channel,
 			Data: map[string]string{"kind": string(w.Kind), "work": string(w.ID)}})
 		return nil

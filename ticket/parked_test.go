@@ -81,7 +81,7 @@ func TestNoticesThatWereGivenUpAreListedAndTriedAgain(t *testing.T) {
 		o.settle()
 		require.Empty(t, o.parked(10))
 		require.Len(t, system.Sent(sys), many)
-		for _, bad := range []ticket.Next{"x", "parked", "parked yesterday w", ticket.Next(strings.Repeat("x", 5000))} {
+		for _, bad := range []ticket.Next{"x", "parked", "parked yesterday w", "parked 2026-11-22T10:00:00.000000Z", "2026-11-22T10:00:00.000000Z w", ticket.Next(strings.Repeat("x", 5000))} {
 			_, _, err := o.desk.Parked(o.ctx, ticket.Page{After: bad})
 			require.ErrorIs(t, err, ticket.ErrBadCursor)
 		}
@@ -121,4 +121,51 @@ func (s fussy) Commit(ctx context.Context, c *ticket.Changes) error {
 		}
 	}
 	return s.Store.Commit(ctx, c)
+}
+
+// counting counts what is read of records and works.
+type counting struct {
+	ticket.Store
+	records, works *atomic.Int64
+}
+
+func (s counting) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot, error) {
+	snap, err := s.Store.Snapshot(ctx, w)
+	if err == nil {
+		s.records.Add(int64(len(snap.Records)))
+		s.works.Add(int64(len(snap.Works)))
+	}
+	return snap, err
+}
+
+func TestAPageOfParkedWorkReadsNoMoreThanThePage(t *testing.T) {
+	var records, works atomic.Int64
+	var broken atomic.Bool
+	const many, size = 12, 3
+	inOffice(t, func(c *ticket.Config) { c.Store = counting{fussy{c.Store, &broken}, &records, &works} }, func(o *office) {
+		o.mailbox(box, answering())
+		broken.Store(true)
+		for i := range many {
+			o.write(box, fmt.Sprintf("c%d@c%d.example", i, i), "Hi", "x")
+		}
+		time.Sleep(3 * 24 * time.Hour)
+		all := o.parked(2 * many)
+		require.Len(t, all, many)
+		for i, w := range all {
+			require.Equal(t, w.ParkedAt, w.Since)
+			require.True(t, i == 0 || !w.Since.Before(all[i-1].Since), "in the order in which they were given up")
+		}
+		var after ticket.Next
+		for at := 0; at < many; at += size {
+			records.Store(0)
+			works.Store(0)
+			page, next, err := o.desk.Parked(o.ctx, ticket.Page{Limit: size, After: after})
+			require.NoError(t, err)
+			require.Equal(t, all[at:at+size], page)
+			require.LessOrEqual(t, records.Load(), int64(size+1))
+			require.LessOrEqual(t, works.Load(), int64(size))
+			after = next
+		}
+		require.Empty(t, after)
+	})
 }

@@ -166,6 +166,15 @@ type RecordRef struct {
 	ID   string
 }
 
+// RecordRange asks for a page of the records of one kind, of which there may be
+// many: those whose ids follow After, in the order of their bytes, the first
+// Limit of them. Without a Kind it asks for nothing.
+type RecordRange struct {
+	Kind  RecordKind
+	After string // an id, of which there need be no record; empty is the beginning
+	Limit int
+}
+
 // StoredBody is small content kept in the store.
 type StoredBody struct {
 	ID   BodyID
@@ -243,6 +252,7 @@ type Want struct {
 	Works         []WorkID
 	Records       []RecordRef
 	Kinds         []RecordKind // all records of these kinds
+	Range         RecordRange  // some records of one kind
 	Counters      []string
 	Bodies        []BodyID
 	// Now decides which counters have expired.

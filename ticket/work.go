@@ -232,13 +232,7 @@ func (d *Desk) putBack(ctx context.Context, w *Work, cause error) {
 	// Sends end by Timing.GiveUp, interpretation in quarantine, and a queue is
 	// looked at until that works.
 	give := w.Attempts >= maxAttempts && (w.Kind == WorkAutoReply || w.Kind == WorkNotify)
-	want := func() Want {
-		if give {
-			return Want{Records: []RecordRef{parkedRef(w.ID)}}
-		}
-		return Want{}
-	}
-	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, want, func(u *unit) error {
+	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
 		again := back
 		if give {
 			return u.park(&again)

@@ -118,6 +118,7 @@ func cloneWork(v *ticket.Work) *ticket.Work {
 	c := *v
 	c.NotBefore = cloneTime(v.NotBefore)
 	c.LeaseUntil = cloneTime(v.LeaseUntil)
+	c.ParkedAt = cloneTime(v.ParkedAt)
 	c.CreatedAt = cloneTime(v.CreatedAt)
 	return &c
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/internal/driver"
@@ -33,6 +35,16 @@ func (p *portal) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot,
 	for _, kind := range w.Kinds {
 		for id, v := range p.records[kind] {
 			s.Records[ticket.RecordRef{Kind: kind, ID: id}] = cloneRecord(v)
+		}
+	}
+	if r := w.Range; r.Kind != "" {
+		ids := slices.Sorted(maps.Keys(p.records[r.Kind]))
+		at, exact := slices.BinarySearch(ids, r.After)
+		if exact {
+			at++
+		}
+		for _, id := range ids[at:min(len(ids), at+max(r.Limit, 0))] {
+			s.Records[ticket.RecordRef{Kind: r.Kind, ID: id}] = cloneRecord(p.records[r.Kind][id])
 		}
 	}
 	for _, name := range w.Counters {

@@ -154,7 +154,8 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 			_, err := s.Snapshot(ctx, ticket.Want{
 				Contacts: []ticket.ContactID{"id1"}, Conversations: []ticket.ConversationID{"id1"}, Tickets: []ticket.TicketID{"id1"},
 				Messages: []ticket.MessageID{"id1"}, Items: []ticket.ItemID{"id1"}, Works: []ticket.WorkID{"id1"}, Keys: []ticket.Key{{}},
-				Records: []ticket.RecordRef{{Kind: "k1", ID: "id1"}}, Kinds: []ticket.RecordKind{"k2"}, Counters: []string{"c1"}, Bodies: []ticket.BodyID{"id1"},
+				Records: []ticket.RecordRef{{Kind: "k1", ID: "id1"}}, Kinds: []ticket.RecordKind{"k2"},
+				Range: ticket.RecordRange{Kind: "k3", After: "id1", Limit: 10}, Counters: []string{"c1"}, Bodies: []ticket.BodyID{"id1"},
 			})
 			require.NoError(t, err)
 		}, []string{"keys_pkey", "records_pkey", "counters_pkey", "bodies_pkey", "works_pkey", "items_pkey"}},

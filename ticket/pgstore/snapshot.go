@@ -253,6 +253,10 @@ func (r *reader) records(w *ticket.Want) {
 	if len(w.Kinds) > 0 {
 		r.each("SELECT kind, id, rev, doc FROM anteroom.records WHERE portal = $1 AND kind = ANY($2::text[])", add, texts(w.Kinds))
 	}
+	if w := w.Range; w.Kind != "" {
+		r.each("SELECT kind, id, rev, doc FROM anteroom.records WHERE portal = $1 AND kind = $2::text AND id > $3::text ORDER BY id LIMIT $4::bigint",
+			add, clean(string(w.Kind)), clean(w.After), max(w.Limit, 0))
+	}
 }
 
 // texts returns ids as an argument.

@@ -40,7 +40,7 @@ func (p *portal) Snapshot(ctx context.Context, w ticket.Want) (*ticket.Snapshot,
 func onlyKeys(w *ticket.Want) bool {
 	return len(w.Keys) > 0 && len(w.Keys) <= maxKeys &&
 		len(w.Contacts)+len(w.Conversations)+len(w.Tickets)+len(w.Messages)+len(w.Items)+len(w.Works)+
-			len(w.Records)+len(w.Kinds)+len(w.Counters)+len(w.Bodies) == 0
+			len(w.Records)+len(w.Kinds)+len(w.Counters)+len(w.Bodies) == 0 && w.Range.Kind == ""
 }
 
 // maxKeys bounds the keys that one statement looks for.
@@ -143,6 +143,10 @@ func (r *reader) records(w *ticket.Want) {
 	}
 	for _, kind := range w.Kinds {
 		r.each("SELECT kind, id, rev, doc FROM records WHERE portal = ? AND kind = ?", []any{r.portal, string(kind)}, add)
+	}
+	if w := w.Range; w.Kind != "" {
+		r.each("SELECT kind, id, rev, doc FROM records WHERE portal = ? AND kind = ? AND id > ? ORDER BY id LIMIT ?",
+			[]any{r.portal, string(w.Kind), w.After, max(w.Limit, 0)}, add)
 	}
 }
 

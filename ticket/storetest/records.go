@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"fmt"
+
 	"github.com/anteroom/anteroom/ticket"
 )
 
@@ -24,6 +26,38 @@ func recordChecks() []check {
 			again := &ticket.Record{Kind: "agent", ID: "an", Doc: []byte("again")}
 			k.commit(&ticket.Changes{Records: []*ticket.Record{again}})
 			k.must(again.Revision == 1, "a record made again has revision %d", again.Revision)
+		}},
+		{"records of a kind are read a page at a time, in the order of their bytes", func(k *kit) {
+			ids := []string{"", " ", "10", "2", "B", "a", "a b", "ab", "é", "\U0001F600"}
+			c := &ticket.Changes{Records: []*ticket.Record{{Kind: "page", ID: "0", Doc: []byte("other")}, {Kind: "pages", ID: "0", Doc: []byte("other")}}}
+			all := map[ticket.RecordRef]*ticket.Record{}
+			for i := range ids {
+				id := ids[len(ids)-1-i]
+				r := &ticket.Record{Kind: "parked", ID: id, Doc: []byte(id)}
+				all[ticket.RecordRef{Kind: r.Kind, ID: id}] = r
+				c.Records = append(c.Records, r)
+			}
+			k.commit(c)
+			read := func(after string, limit int) map[ticket.RecordRef]*ticket.Record {
+				return k.read(ticket.Want{Range: ticket.RecordRange{Kind: "parked", After: after, Limit: limit}}).Records
+			}
+			for at := range ids {
+				for _, limit := range []int{0, 1, 3, len(ids) + 1} {
+					want := map[ticket.RecordRef]*ticket.Record{}
+					for _, id := range ids[at+1 : min(len(ids), at+1+limit)] {
+						ref := ticket.RecordRef{Kind: "parked", ID: id}
+						want[ref] = all[ref]
+					}
+					k.same(fmt.Sprintf("%d records after %q", limit, ids[at]), read(ids[at], limit), want)
+				}
+			}
+			k.must(len(read("A", 3)) == 3 && read("A", 1)[ticket.RecordRef{Kind: "parked", ID: "B"}] != nil, "after an id that is not there: %s", show(read("A", 3)))
+			k.must(len(read("", -1)) == 0, "a negative limit gives %s", show(read("", -1)))
+			k.must(len(k.read(ticket.Want{Range: ticket.RecordRange{Limit: 5}}).Records) == 0, "a range without a kind has records")
+			beside := ticket.Want{Range: ticket.RecordRange{Kind: "parked", After: "é", Limit: 1}, Records: []ticket.RecordRef{{Kind: "page", ID: "0"}}}
+			k.must(len(k.read(beside).Records) == 2, "a range beside a record: %s", show(k.read(beside).Records))
+			beside = ticket.Want{Range: ticket.RecordRange{Kind: "parked", Limit: 2}, Keys: []ticket.Key{ticket.NewKey("none")}}
+			k.must(len(k.read(beside).Records) == 2, "a range beside a key: %s", show(k.read(beside).Records))
 		}},
 		{"a record is not deleted at a stale revision", func(k *kit) {
 			a := &ticket.Record{Kind: "agent", ID: "an", Doc: []byte("a")}

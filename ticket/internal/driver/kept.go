@@ -120,7 +120,7 @@ func ItemDoc(v *ticket.Item) (string, error) {
 // microsecond. v is left as it is.
 func WorkDoc(v *ticket.Work) (string, error) {
 	c := *v
-	utc(&c.NotBefore, &c.LeaseUntil, &c.CreatedAt)
+	utc(&c.NotBefore, &c.LeaseUntil, &c.CreatedAt, &c.ParkedAt)
 	return Encode(&c)
 }
 
