@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -23,7 +24,7 @@ const batchSize = 1000
 
 // together is how many batches one commit writes. With more a page of keys is
 // written less often, and the tool needs more memory.
-const together = 4
+const together = 8
 
 // mailbox is a channel of the portal.
 type mailbox struct {
@@ -155,6 +156,17 @@ func (b *batch) decide(d ticket.Decision, at time.Time) {
 
 // one returns true once in n times.
 func (b *batch) one(n int) bool { return b.rnd.IntN(n) == 0 }
+
+// joined makes batches into one commit. Its claims are in the order of their keys,
+// so that a page of keys is found once, and written once.
+func joined(seed uint64, numbers []int, boxes [len(languages)]mailbox) *ticket.Changes {
+	c := &ticket.Changes{}
+	for _, n := range numbers {
+		join(c, newBatch(seed, n, boxes).changes(seed))
+	}
+	slices.SortFunc(c.Claims, func(a, b ticket.KeyClaim) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	return c
+}
 
 // join adds a batch to a commit.
 func join(c, batch *ticket.Changes) {

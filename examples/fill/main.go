@@ -11,10 +11,11 @@
 // Zipf's law: some are in most messages, most in a few, and each ticket has an
 // order number, DH00000123, that no other has.
 //
-// It writes through ticket.Store alone. A run that was ended goes on where it
-// was; a larger -tickets adds what is missing. The same -seed makes the same
-// tickets, but for the ids of the mailboxes. Use a store of its own: the tickets
-// would be hard to tell from real ones.
+// It writes through ticket.Store alone, 8000 tickets in a commit. A run that was
+// ended goes on where it was; a larger -tickets adds what is missing. An SQLite file
+// is on disk only when the tool has ended: if power was lost before, begin with a
+// new one. The same -seed makes the same tickets, but for the ids of the mailboxes.
+// Use a store of its own: the tickets would be hard to tell from real ones.
 package main
 
 import (
@@ -51,13 +52,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	tickets := fs.Int("tickets", 10_000, "how many `tickets` the store is to have, rounded up to a multiple of 1000")
 	portal := fs.String("portal", "main", "the portal's `name`")
 	seed := fs.Uint64("seed", 1, "a `number` from which everything is drawn")
+	cache := fs.Int64("cache", 512, "how many `MB` of an SQLite file are kept, in twice as much memory: each commit claims keys that are spread over all of their table")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if fs.NArg() > 0 || *tickets < 0 {
-		return errors.New("only flags are expected, and no negative number of tickets")
+	if fs.NArg() > 0 || *tickets < 0 || *cache < 1 {
+		return errors.New("only flags are expected, no negative number of tickets, and a cache of one MB at least")
 	}
-	db, err := open(ctx, *where)
+	db, err := open(ctx, *where, *cache)
 	if err != nil {
 		return err
 	}
@@ -65,16 +67,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return fill(ctx, db.Portal(*portal), *tickets, *seed, out)
 }
 
-func open(ctx context.Context, where string) (ticket.Backend, error) {
+func open(ctx context.Context, where string, cache int64) (ticket.Backend, error) {
 	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
 		return pgstore.Open(ctx, where, pgstore.Timeout(10*time.Minute))
 	}
-	return sqlitestore.Open(where, sqlitestore.WriterCache(cache))
+	return sqlitestore.Open(where, sqlitestore.WriterCache(cache<<20), sqlitestore.Unsynced())
 }
-
-// cache is how many bytes of an SQLite file the tool keeps in memory: each commit
-// claims keys that are spread over all of their table.
-const cache = 512 << 20
 
 // progress is how often is said how far it is.
 const progress = 5 * time.Second
@@ -101,10 +99,7 @@ func fill(ctx context.Context, s ticket.Store, tickets int, seed uint64, out io.
 	go func() {
 		defer close(made)
 		for numbers := range slices.Chunk(missing, together) {
-			c := &ticket.Changes{}
-			for _, n := range numbers {
-				join(c, newBatch(seed, n, boxes).changes(seed))
-			}
+			c := joined(seed, numbers, boxes)
 			select {
 			case made <- c:
 			case <-ctx.Done():

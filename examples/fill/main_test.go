@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -174,9 +175,20 @@ func TestTheSameSeedMakesTheSameTickets(t *testing.T) {
 	require.NotEqual(t, made(1, 0), made(1, 1))
 }
 
+func TestBatchesAreJoinedInTheOrderOfTheirKeys(t *testing.T) {
+	t.Parallel()
+	boxes := [len(languages)]mailbox{{"a", "a@x"}, {"b", "b@x"}, {"c", "c@x"}}
+	one, two := newBatch(1, 0, boxes).changes(1), newBatch(1, 1, boxes).changes(1)
+	both := joined(1, []int{0, 1}, boxes)
+	require.Len(t, both.Tickets, 2*batchSize)
+	require.Equal(t, two.At, both.At)
+	require.ElementsMatch(t, append(slices.Clone(one.Claims), two.Claims...), both.Claims)
+	require.True(t, slices.IsSortedFunc(both.Claims, func(a, b ticket.KeyClaim) int { return bytes.Compare(a.Key[:], b.Key[:]) }))
+}
+
 func TestBadFlagsAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-tickets", "-1"}, {"more"}, {"-store", ""}, {"-store", filepath.Join(t.TempDir(), "no", "folder")}} {
+	for _, args := range [][]string{{"-tickets", "-1"}, {"more"}, {"-cache", "0"}, {"-store", ""}, {"-store", filepath.Join(t.TempDir(), "no", "folder")}} {
 		require.Error(t, run(t.Context(), args, new(bytes.Buffer)), fmt.Sprint(args))
 	}
 }

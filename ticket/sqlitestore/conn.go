@@ -41,11 +41,15 @@ func dsn(o options, readOnly bool) string {
 	}
 	pragmas := []string{
 		fmt.Sprintf("busy_timeout(%d)", o.busy.Milliseconds()),
-		"journal_mode(wal)", "synchronous(full)", "secure_delete(fast)", "temp_store(memory)",
-		"journal_size_limit(67108864)",
-		// In pages, four times SQLite's own: what is written again and again,
-		// such as the end of an index, is moved into the file less often.
-		"wal_autocheckpoint(4000)",
+		"journal_mode(wal)", "secure_delete(fast)", "temp_store(memory)",
+	}
+	if o.unsynced {
+		pragmas = append(pragmas, "synchronous(off)", "journal_size_limit(-1)", "wal_autocheckpoint(262144)")
+	} else {
+		pragmas = append(pragmas, "synchronous(full)", "journal_size_limit(67108864)",
+			// In pages, four times SQLite's own: what is written again and again,
+			// such as the end of an index, is moved into the file less often.
+			"wal_autocheckpoint(4000)")
 	}
 	if readOnly {
 		pragmas = append(pragmas, "cache_size(-8000)", "query_only(1)")
@@ -67,8 +71,12 @@ func openConn(ctx context.Context, o options, readOnly bool) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{c: dc, stmts: map[string]stmt{}}
+	synchronous := "2" // full
+	if o.unsynced {
+		synchronous = "0" // off
+	}
 	for _, want := range []struct{ pragma, value string }{
-		{"journal_mode", "wal"}, {"synchronous", "2"}, {"busy_timeout", fmt.Sprint(o.busy.Milliseconds())},
+		{"journal_mode", "wal"}, {"synchronous", synchronous}, {"busy_timeout", fmt.Sprint(o.busy.Milliseconds())},
 	} {
 		var got string
 		if _, err := c.one("PRAGMA "+want.pragma, nil, &got); err != nil {

@@ -254,6 +254,27 @@ func TestPowerLossAfterPowerLossLosesNothingEither(t *testing.T) {
 	}))
 }
 
+// An unsynced store is on disk when it is closed, and a process that ends before
+// loses nothing.
+func TestAnUnsyncedStoreIsOnDiskOnceItIsClosed(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	d, err := powerloss.New(root)
+	require.NoError(t, err)
+	vfs, err := powervfs.Install(d)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, vfs.Close()) })
+	b, err := sqlitestore.Open(filepath.Join(root, "desk.db"), sqlitestore.Unsynced())
+	require.NoError(t, err)
+	open := len(d.Syncs())
+	got := writePowered(t, d, b.Portal("main"))
+	require.Len(t, got.at, powerWriters*powerCommits)
+	require.Len(t, d.Syncs(), open, "commits do not wait for the disk")
+	require.NoError(t, b.Close())
+	acked := got.by(d.Now())
+	require.NoError(t, losePower(t, d, 1, []int{d.Now()}, func(root string, _ int) error { return checkPowered(root, acked) }))
+}
+
 // What the tests above would say of a store that does not sync.
 func TestPowerLossIsNoticedWhereNothingIsSynced(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,7 @@ import (
 var (
 	scaleFolder = flags.String("scale.dir", "", "`folder` in which filled databases are kept for later runs")
 	scaleSmall  = flags.Int("scale.small", 10_000, "tickets in the small store; 1000 with -short")
+	scaleCold   = flags.Bool("scale.cold", false, "read each list as the first one after the machine was started: from a store that was just opened, with none of its file in memory")
 	scaleLarge  = flags.Int("scale.large", 1_000_000, "tickets in the large store; 4000 with -short")
 )
 
@@ -47,7 +48,19 @@ func fillBoth(b *testing.B) [2]*scaletest.Filled {
 		db, err := Open(path)
 		require.NoError(b, err)
 		b.Cleanup(func() { require.NoError(b, db.Close()) })
-		out[i] = scaletest.Open(b, db.Portal("main"), n, n)
+		f := scaletest.Open(b, db.Portal("main"), n, n)
+		if *scaleCold {
+			f.Before = func() {
+				require.NoError(b, db.Close())
+				forgetFile(b, path)
+				db, err = Open(path)
+				require.NoError(b, err)
+				f.Store = db.Portal("main")
+				_, err := f.Ledger(b.Context(), "nothing", "") // opens the reader and finds the portal
+				require.NoError(b, err)
+			}
+		}
+		out[i] = f
 	}
 	return out
 }

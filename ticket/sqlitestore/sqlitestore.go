@@ -68,10 +68,11 @@ type Backend struct {
 var _ ticket.Backend = (*Backend)(nil)
 
 type options struct {
-	path    string
-	readers int
-	cache   int64 // bytes
-	busy    time.Duration
+	path     string
+	readers  int
+	cache    int64 // bytes
+	unsynced bool
+	busy     time.Duration
 }
 
 // An Option changes how [Open] opens a file.
@@ -83,8 +84,18 @@ func Readers(n int) Option { return func(o *options) { o.readers = max(1, n) } }
 
 // WriterCache sets how many bytes of the file the connection that writes may
 // keep in memory. The default is 32 MB. More helps where very much is written at
-// once to a large store: keys are spread over all of their table.
+// once to a large store: keys are spread over all of their table. It may take
+// twice as much memory.
 func WriterCache(bytes int64) Option { return func(o *options) { o.cache = max(0, bytes) } }
+
+// Unsynced is for a program that fills a store which nothing depends on yet: its
+// commits are not on disk when they return, but when [Backend.Close] has returned
+// no error. If power is lost before that, the file may be damaged, and is to be
+// made anew; a process that is killed harms nothing. It saves waiting for the
+// disk, and writing what changes often each time. Do not receive mail into such a
+// store: what was acknowledged could be lost. The default is that each commit is
+// on disk when it returns.
+func Unsynced() Option { return func(o *options) { o.unsynced = true } }
 
 // BusyTimeout sets how long a write waits for another process that writes to
 // the same file. The default is 10 seconds.
@@ -127,12 +138,17 @@ func (b *Backend) Close() error {
 	}
 	b.closed = true
 	b.mu.Unlock()
-	errs := []error{b.writer.close()}
+	b.writer.stop()
+	var errs []error
 	for range b.options.readers {
 		if c := <-b.readers; c != nil {
 			errs = append(errs, c.close())
 		}
 	}
+	if b.options.unsynced {
+		errs = append(errs, syncAll(b.writer.c))
+	}
+	errs = append(errs, b.writer.c.close())
 	close(b.ended) // for reads that saw the store open and come for a connection now
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("sqlitestore: close: %w", err)

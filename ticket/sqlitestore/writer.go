@@ -95,14 +95,35 @@ func settleLog(c *conn, patience time.Duration) error {
 	return err
 }
 
-// close lets what waits be written, and ends the writer.
-func (w *writer) close() error {
+// stop lets what waits be written, and ends the writer. Its connection is open
+// still.
+func (w *writer) stop() {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
 	w.signal()
 	<-w.end
-	return w.c.close()
+}
+
+// syncAll brings to disk what was written without synchronous. SQLite syncs when
+// there is something in the log, so a value is written once more.
+func syncAll(c *conn) error {
+	var version, busy, frames, moved int
+	if _, err := c.one("PRAGMA user_version", nil, &version); err != nil {
+		return err
+	}
+	for _, statement := range []string{"PRAGMA synchronous = full", fmt.Sprintf("PRAGMA user_version = %d", version)} {
+		if _, err := c.exec(statement); err != nil {
+			return err
+		}
+	}
+	if _, err := c.one("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &frames, &moved); err != nil {
+		return err
+	}
+	if busy != 0 {
+		return errors.New("what was written is not all on disk: the log is in use by another process")
+	}
+	return nil
 }
 
 func (w *writer) signal() {

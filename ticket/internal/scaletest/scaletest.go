@@ -19,6 +19,9 @@ import (
 // Filled is a store that examples/fill has filled.
 type Filled struct {
 	ticket.Store
+	// Before, if set, is called before each list that is timed. It may replace
+	// the Store.
+	Before   func()
 	tickets  int
 	orders   int
 	rnd      *rand.Rand
@@ -202,6 +205,9 @@ func (l *List) Measure(b *testing.B, stores [2]*Filled) float64 {
 	for i := range b.N + 3 {
 		for s, f := range stores {
 			list := l.prepare(b, f)
+			if f.Before != nil {
+				f.Before()
+			}
 			before, start := processorTime(), time.Now()
 			n, err := list(b.Context())
 			d, cpu := time.Since(start), processorTime()-before
