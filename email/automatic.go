@@ -4,6 +4,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -249,15 +250,18 @@ var awayOpeners = openers{
 }
 
 // mayBeAway tells cheaply most subjects that away does not match. What stands
-// before the first letter means nothing to it, and letters that are not ASCII
-// may stand there.
+// before the first ASCII letter means nothing to it, other letters too, unless one
+// of its alternatives begins with them.
 func mayBeAway(s string) bool {
-	i := 0
-	for i < len(s) && !isLetterDigit(s[i]) && s[i] != '_' {
-		if s[i] >= 0x80 {
-			return true
+	for i, r := range s {
+		switch {
+		case r >= utf8.RuneSelf:
+			if strings.ContainsRune("аАвВᲀ自不자부ต", r) {
+				return true
+			}
+		case isLetterDigit(byte(r)) || r == '_':
+			return awayOpeners.may(s[i:])
 		}
-		i++
 	}
-	return awayOpeners.may(s[i:])
+	return false
 }

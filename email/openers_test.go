@@ -42,6 +42,7 @@ func TestWhatAnExpressionMatchesIsNotRuledOutBefore(t *testing.T) {
 	for _, s := range []string{"Re: Order", "Xin chào", "Thank you", "Cảm ơn bạn"} {
 		require.False(t, mayBeMobile(s) && mayBeAway(s), s)
 	}
+	require.False(t, mayBeAway("Đơn hàng 17"), "letters that no alternative begins with")
 }
 
 // example writes a text that the expression matches.
