@@ -17,8 +17,14 @@
 // [IMAP].After is done. The cursor is saved once mails are committed, so that it
 // may lag and a mail may come twice, which its content key makes one again. When
 // the server has renumbered the folder, gives old numbers anew, or is another one,
-// two weeks before the last success are looked through again. A mail of more than a megabyte is fetched in parts and
-// kept by the sink if it is a [channel.BodyKeeper], in a file otherwise.
+// two weeks before the last success are looked through again.
+//
+// Small mails are fetched up to 100 or 2 MB at a time and committed by one call of
+// the sink. Meanwhile the next batch is fetched and read, and no more than one: if the
+// commit fails it is thrown away, and if fetching fails the commit is not held up.
+// After a failure mails come one by one, without looking ahead. A mail of more than
+// a quarter of a megabyte comes alone; one of more than a megabyte is fetched in
+// parts and kept by the sink if it is a [channel.BodyKeeper], in a file otherwise.
 //
 // A mail that fails again and again is tried behind the next one, set aside once
 // that one shows that it alone is the cause, tried eight more times over hours,
@@ -79,7 +85,7 @@
 // # Concurrency
 //
 // Everything is safe for concurrent use. Receive holds one connection and
-// runs on one node at a time (Info.Exclusive). Each message sent has a connection of its
+// runs on one node at a time (Info.Exclusive); it calls the sink from one goroutine. Each message sent has a connection of its
 // own, closed as soon as the context of Send ends; a [oauth2.TokenSource] that
 // hangs keeps one goroutine until it returns.
 //

@@ -27,7 +27,8 @@
 // BenchmarkIMAP has a folder of a Dovecot read from its first mail to its last, into
 // a sink that keeps nothing and into a desk on SQLite, against a bare go-imap
 // client that fetches all with one command and parses each mail, and against mbsync:
-// of-bare and of-mbsync are our rate as a part of theirs. BenchmarkIdleToTicket
+// of-bare and of-mbsync are our rate as a part of theirs, with desk- before them that
+// of the desk. It says beside its code what each does. BenchmarkIdleToTicket
 // measures from the notice to a client in IDLE until the ticket is durable.
 //
 // TestASendIsNeverDoubled goes the other way: an account's desk, SMTP server and
