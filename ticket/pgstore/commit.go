@@ -71,8 +71,10 @@ func (p *portal) taken(ctx context.Context, id int64, c *prepared, err error) er
 }
 
 // join writes within the host's transaction. What fails is undone to a savepoint.
+// It does not end with the context of the caller, which would break the
+// connection and take what the host has written with it.
 func (p *portal) join(ctx context.Context, tx pgx.Tx, id int64, c *prepared) (number, cursor int64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.b.options.timeout, errSlow)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), p.b.options.timeout, errSlow)
 	defer cancel()
 	inner, err := tx.Begin(ctx)
 	if err != nil {

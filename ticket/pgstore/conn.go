@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,7 +64,7 @@ func broken(err error) bool {
 		case "57P01", "57P02", "57P03": // the server shuts down, crashed, starts
 			return true
 		}
-		return pg.Code[:2] == "08"
+		return strings.HasPrefix(pg.Code, "08")
 	}
 	return !errors.Is(err, pgx.ErrNoRows) && !errors.As(err, new(*pgx.ScanArgError)) &&
 		!errors.Is(err, ticket.ErrConflict) && !errors.Is(err, errDecode)

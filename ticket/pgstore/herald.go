@@ -197,7 +197,9 @@ func (h *herald) listenOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	beginning, cancel := context.WithTimeout(ctx, listenCheck)
+	defer cancel()
+	c, err := pgx.ConnectConfig(beginning, cfg.ConnConfig)
 	if err != nil {
 		return err
 	}
@@ -206,7 +208,7 @@ func (h *herald) listenOnce(ctx context.Context) error {
 		defer cancel()
 		_ = c.Close(ending)
 	}()
-	if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{h.channelName()}.Sanitize()); err != nil {
+	if _, err := c.Exec(beginning, "LISTEN "+pgx.Identifier{h.channelName()}.Sanitize()); err != nil {
 		return err
 	}
 	h.spread("", ticket.Hint{All: true}) // what was missed until now

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -56,6 +57,44 @@ func TestTheHostsTransactionWritesAllOrNothing(t *testing.T) {
 		require.Equal(t, len(after.Contacts), orders)
 		require.Equal(t, end == "commit", orders == 1)
 	}
+}
+
+// A caller that goes away must not break the host's connection, and with it what
+// the host has written in the transaction.
+func TestAVerbInTheHostsTransactionFinishesWhatItBegan(t *testing.T) {
+	t.Parallel()
+	url := cluster.Database(t)
+	b := open(t, url)
+	defer func() { require.NoError(t, b.Close()) }()
+	s := b.Portal("main")
+	require.NoError(t, s.Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "0"}}}))
+	host, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer host.Close(t.Context())
+	other, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), "SELECT FROM anteroom.portals FOR UPDATE")
+	require.NoError(t, err)
+	tx, err := host.Begin(t.Context())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	result := make(chan error, 1)
+	go func() {
+		result <- s.Commit(WithTx(ctx, tx), &ticket.Changes{Contacts: []*ticket.Contact{{ID: "a"}}, Events: []*ticket.Event{{ID: "1"}}})
+	}()
+	require.Eventually(t, func() bool {
+		var waiting int
+		err := b.pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
+		return err == nil && waiting == 1
+	}, time.Minute, time.Millisecond)
+	cancel()
+	require.NoError(t, other.Rollback(t.Context()))
+	require.NoError(t, <-result)
+	require.NoError(t, tx.Commit(t.Context()))
+	snapshot, err := s.Snapshot(t.Context(), ticket.Want{Contacts: []ticket.ContactID{"a"}})
+	require.NoError(t, err)
+	require.Len(t, snapshot.Contacts, 1)
 }
 
 func TestErrorsDoNotShowThePassword(t *testing.T) {
