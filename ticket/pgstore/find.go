@@ -3,15 +3,18 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/driver"
 )
 
 // walks are the bounds of a search: how many tickets of a list are looked at
-// first, and at the most.
-type walks struct{ first, most int }
+// first, and at the most; and how many of the newest messages have a word at the
+// most that is looked for in all.
+type walks struct{ first, most, few int }
 
 // enough returns how many tickets are to be looked at to fill a page, as so many
 // of the first match, with half as many again to be safe. It is 0 for too many:
@@ -43,33 +46,52 @@ type finder struct {
 // the list, which costs the same in stores of any size. What that does not find
 // is less common, and is read from the index of words: newest first among the
 // tickets of the last days, then of the last weeks, and only what does not fill
-// a page there, and so is rare, among all.
+// a page there, and so is rare, among all. Where that is no reason, since the
+// words are common but do not meet, or not where the filter selects, the page
+// ends where those weeks do, or the tickets that were looked at.
 func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 	w := f.p.b.options.walks
+	var end driver.Place
 	var whole bool
 	if f.f.Number == 0 {
-		out, next, whole, err = f.walk(w.first)
-		if err != nil || whole || next != "" {
+		out, next, end, err = f.walk(w.first)
+		if err != nil || end.ID == "" || next != "" {
 			return out, next, err
 		}
 	}
 	if n := w.enough(len(out), f.pg.Size()+1, f.f.Order); n > 0 {
-		out, next, whole, err = f.walk(n)
-		if err != nil || whole || next != "" {
+		out, next, end, err = f.walk(n)
+		if err != nil || end.ID == "" || next != "" {
 			return out, next, err
 		}
 	}
+	var weeks driver.Place
 	if f.f.Order == ticket.NewestFirst && f.f.Number == 0 {
-		out, next, err = f.newest()
+		out, next, weeks, err = f.newest()
 		if err != nil || next != "" {
 			return out, next, err
 		}
 	}
-	if short, err := f.short(); err != nil || short {
-		out, next, _, err = f.walk(w.most)
-		return out, next, err
+	if _, whole, err = f.last(w.most); err != nil {
+		return nil, "", err
 	}
-	return f.indexed(scopes[0], []string{""})
+	word, rare := "", false
+	if !whole {
+		if word, rare, err = f.rarest(); err != nil {
+			return nil, "", err
+		}
+	}
+	switch {
+	case rare:
+		return f.indexed(scopes[0], []string{""}, word)
+	case !whole && weeks.ID != "":
+		return out, weeks.Next(), nil
+	}
+	out, next, end, err = f.walk(w.most)
+	if err == nil && next == "" && end.ID != "" {
+		next = end.Next()
+	}
+	return out, next, err
 }
 
 // list returns the list without the words, in the order of which it is read.
@@ -80,14 +102,13 @@ func (f *finder) list() (*query, []int64, error) {
 	return q, ranks, err
 }
 
-// walk looks at the first n tickets of the list. If there are no more, the page
-// is whole.
-func (f *finder) walk(n int) (out []*ticket.Ticket, next ticket.Next, whole bool, err error) {
+// walk looks at the first n tickets of the list, of which end is the last; it is
+// not set if there are fewer, and so the page is whole.
+func (f *finder) walk(n int) (out []*ticket.Ticket, next ticket.Next, end driver.Place, err error) {
 	q, ranks, err := f.list()
 	if err != nil {
-		return nil, "", false, err
+		return nil, "", end, err
 	}
-	filter := q.args
 	list := q.sql(ranks, n)
 	// A subquery that is no EXISTS stays one: as a join it could be made to read
 	// all messages first.
@@ -96,74 +117,100 @@ func (f *finder) walk(n int) (out []*ticket.Ticket, next ticket.Next, whole bool
 			" WHERE m.portal = $1 AND m.ticket = t.id AND w.words @@ " + q.arg(scopes[0].match(f.id, []string{""}, f.words)) + "::tsquery LIMIT 1)" + q.order() + " LIMIT "
 	}
 	if out, next, err = page(f.ctx, f.c, f.p.b.sql, q, f.pg, nil, scanTicket); err != nil || next != "" {
-		return out, next, false, err
+		return out, next, end, err
 	}
-	have, err := f.count(filter, ranks, n)
-	return out, next, have < n, err
+	end, _, err = f.last(n)
+	return out, next, end, err
 }
 
-// count returns how many tickets the list has, up to n.
-func (f *finder) count(args []any, ranks []int64, n int) (have int, err error) {
-	q, _, err := f.list()
-	if err != nil {
-		return 0, err
-	}
-	q.columns = "id"
-	if q.updated {
-		q.columns = "id, updated"
-	}
-	text := f.p.b.sql.in("SELECT count(*) FROM (" + q.sql(ranks, n) + ") t")
-	err = f.c.QueryRow(f.ctx, text, args...).Scan(&have)
-	return have, err
-}
-
-// short reports whether all tickets of the list can be looked at.
-func (f *finder) short() (bool, error) {
+// last returns the place of the n-th ticket of the list. If there is none, the
+// list is short.
+func (f *finder) last(n int) (at driver.Place, short bool, err error) {
 	q, ranks, err := f.list()
 	if err != nil {
-		return false, err
+		return at, false, err
 	}
-	most := f.p.b.options.walks.most
-	n, err := f.count(q.args, ranks, most)
-	return n < most, err
+	q.columns = "id, updated"
+	text := "SELECT id, updated FROM (" + q.sql(ranks, n) + ") t" + q.order() + " LIMIT 1 OFFSET " + strconv.Itoa(n-1)
+	err = f.c.QueryRow(f.ctx, f.p.b.sql.in(text), q.args...).Scan(&at.ID, &at.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return at, true, nil
+	}
+	at.List = q.list
+	if !q.updated {
+		at.At = 0
+	}
+	return at, false, err
 }
 
-// newest searches the newest tickets. If it finds no page that is full there may
-// be more.
-func (f *finder) newest() (out []*ticket.Ticket, next ticket.Next, err error) {
-	_, _, at, err := ticketQuery(f.id, f.f, f.pg)
-	if err != nil {
-		return nil, "", err
-	}
-	top := at.ID
-	if top == "" {
-		err := f.c.QueryRow(f.ctx, f.p.b.sql.in("SELECT id FROM anteroom.tickets WHERE portal = $1 ORDER BY id DESC LIMIT 1"), f.id).Scan(&top)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, "", nil
-		}
-		if err != nil {
-			return nil, "", err
-		}
+// newest searches the newest tickets of the list: those that begin like the first
+// one, or like those before. If it finds no page that is full there may be more,
+// after end.
+func (f *finder) newest() (out []*ticket.Ticket, next ticket.Next, end driver.Place, err error) {
+	first, short, err := f.last(1)
+	if err != nil || short {
+		return nil, "", end, err
 	}
 	for i := len(scopes) - 1; i > 0; i-- {
-		ids, ok := scopes[i].window(top)
+		ids, ok := scopes[i].window(first.ID)
 		if !ok {
 			continue
 		}
-		if out, next, err = f.indexed(scopes[i], ids); err != nil || next != "" {
-			return out, next, err
+		if out, next, err = f.indexed(scopes[i], ids, ""); err != nil || next != "" {
+			return out, next, end, err
 		}
+		end = driver.Place{List: first.List, ID: ids[len(ids)-1]}
 	}
-	return nil, "", nil
+	return out, "", end, nil
 }
 
-// indexed reads the page by the index of words.
-func (f *finder) indexed(s scope, ids []string) ([]*ticket.Ticket, ticket.Next, error) {
+// rarest returns the word that the fewest messages of the newest tickets have, or
+// of all, where their ids do not tell. It is not rare if those are more than few.
+func (f *finder) rarest() (word string, rare bool, err error) {
+	few := f.p.b.options.walks.few
+	first, _, err := f.last(1)
+	if err != nil {
+		return "", false, err
+	}
+	s := scopes[1]
+	ids, ok := s.window(first.ID)
+	if !ok {
+		s, ids = scopes[0], []string{""}
+	}
+	text := f.p.b.sql.in("SELECT count(*) FROM (SELECT 1 FROM anteroom.words WHERE words @@ $2::tsquery AND portal = $1 LIMIT " + strconv.Itoa(few+1) + ") t")
+	batch := &pgx.Batch{}
+	if joined(f.ctx) == nil {
+		batch.Queue(withoutScans)
+	}
+	fewest := few + 1
+	for _, w := range f.words {
+		batch.Queue(text, f.id, s.match(f.id, ids, []string{w})).QueryRow(func(row pgx.Row) error {
+			var n int
+			err := row.Scan(&n)
+			if n < fewest {
+				word, fewest = w, n
+			}
+			return err
+		})
+	}
+	err = f.c.SendBatch(f.ctx, batch).Close()
+	return word, word != "", err
+}
+
+// indexed reads the page by the index of words: by one of them, if it is given,
+// while the others are looked for in what it finds. For each that it is asked for
+// the index gathers all messages, however few have the others.
+func (f *finder) indexed(s scope, ids []string, word string) ([]*ticket.Ticket, ticket.Next, error) {
 	q, ranks, _, err := ticketQuery(f.id, f.f, f.pg)
 	if err != nil {
 		return nil, "", err
 	}
-	q.and("id IN (SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(f.id, ids, f.words)) + "::tsquery AND portal = $1)")
+	by, others := f.words, ""
+	if word != "" && len(f.words) > 1 {
+		by = []string{word}
+		others = " AND ts_match_vq(words, " + q.arg(s.match(f.id, ids, f.words)) + "::tsquery)"
+	}
+	q.and("id IN (SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(f.id, ids, by)) + "::tsquery AND portal = $1" + others + ")")
 	q.indexed = true
 	return page(f.ctx, f.c, f.p.b.sql, q, f.pg, ranks, scanTicket)
 }

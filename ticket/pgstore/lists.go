@@ -97,6 +97,9 @@ func (q *query) sql(ranks []int64, limit int) string {
 	return strings.Join(arms, " UNION ALL ") + end
 }
 
+// withoutScans lasts to the end of the transaction.
+const withoutScans = "SELECT set_config('enable_seqscan', 'off', true)"
+
 // page reads a page. scan also returns the place of the row.
 func page[V any](ctx context.Context, c conn, s *statements, q *query, p ticket.Page, ranks []int64,
 	scan func(pgx.Rows) (*V, driver.Place, error)) (out []*V, next ticket.Next, err error) {
@@ -105,8 +108,8 @@ func page[V any](ctx context.Context, c conn, s *statements, q *query, p ticket.
 		text = s.in(q.outer() + strconv.Itoa(p.Size()+1))
 	}
 	batch := &pgx.Batch{}
-	if q.indexed && joined(ctx) == nil { // it lasts to the end of the transaction
-		batch.Queue("SELECT set_config('enable_seqscan', 'off', true)")
+	if q.indexed && joined(ctx) == nil {
+		batch.Queue(withoutScans)
 	}
 	batch.Queue(text, q.args...).Query(func(rows pgx.Rows) error {
 		var last driver.Place

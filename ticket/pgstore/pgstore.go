@@ -37,10 +37,12 @@
 //
 // Common words are found by looking at the first tickets of the list, up to some
 // thousand; others by an index of words, newest first among the tickets of some
-// days or weeks where that fills a page. So common words cost no more than rare
-// ones. What costs more the larger the store is: words that are neither, in the
-// order of the latest update; common words that never meet; and common words under
-// a filter that selects few of very many tickets.
+// days or weeks where that fills a page; words that few messages of those weeks
+// have, among all. So common words cost no more than rare ones. Words that are
+// common but never meet, or not where the filter selects, make pages that are
+// short and yet have a Next. What costs more the larger the store is: words that
+// few messages have now and many had once, and a word with a beginning that
+// begins very many others.
 //
 // # What it rests on
 //
@@ -149,7 +151,7 @@ func WithoutMigrations() Option { return func(o *options) { o.migrate = false } 
 // brings its schema up to date; several processes may do so at the same time. It
 // fails if the schema is of a newer version of this package.
 func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
-	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1, walks: walks{256, 4096}}
+	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1, walks: walks{256, 4096, 250}}
 	for _, opt := range opts {
 		opt(&o)
 	}

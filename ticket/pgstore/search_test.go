@@ -32,7 +32,7 @@ func TestASearchFindsTheNewestFirstHoweverOldTheyAre(t *testing.T) {
 	t.Parallel()
 	for _, odd := range []bool{false, true} {
 		// The store is small: with the first two most is found by an index.
-		for _, w := range []walks{{1, 2}, {2, 12}, {256, 4096}} {
+		for _, w := range []walks{{1, 2, 0}, {1, 2, 100}, {2, 12, 1}, {256, 4096, 250}} {
 			t.Run(fmt.Sprint("odd ids ", odd, w), func(t *testing.T) {
 				t.Parallel()
 				findsTheNewestFirst(t, ages(odd), w)
@@ -130,12 +130,69 @@ func TestWordsThatAreVeryLongOrManyAreTaken(t *testing.T) {
 
 func TestMoreTicketsAreLookedAtOnlyWhereThatFillsAPage(t *testing.T) {
 	t.Parallel()
-	w := walks{256, 4096}
+	w := walks{256, 4096, 250}
 	for _, tc := range []struct {
 		hits  int
 		order ticket.Order
 		want  int
 	}{{0, ticket.NewestFirst, 0}, {0, ticket.LatestUpdate, 0}, {4, ticket.LatestUpdate, 0}, {5, ticket.LatestUpdate, 3916}, {5, ticket.NewestFirst, 0}, {20, ticket.NewestFirst, 979}, {50, ticket.NewestFirst, 391}} {
 		require.Equal(t, tc.want, w.enough(tc.hits, 51, tc.order), "%d hits, %q", tc.hits, tc.order)
+	}
+}
+
+// What a page costs must not grow with the store: words that many messages have
+// are not asked of all of the index, and a rare word leads to those that it meets.
+func TestOnlyRareWordsAreLookedForEverywhere(t *testing.T) {
+	t.Parallel()
+	rec := &recorder{had: map[string]bool{}}
+	s := setup(t, func(o *options) { o.walks, o.tracer = walks{2, 12, 1}, rec }).Portal("main")
+	all := ages(false)
+	c := &ticket.Changes{}
+	for i, id := range all {
+		text := fmt.Sprint("common half", i%2)
+		if i == 1 {
+			text += " rare"
+		}
+		c.Tickets = append(c.Tickets, &ticket.Ticket{ID: id, Status: ticket.Open, UpdatedAt: benchNow.Add(time.Duration(i) * time.Minute)})
+		c.Messages = append(c.Messages, &ticket.Message{ID: ticket.MessageID(fmt.Sprint("m", i)), Ticket: id, Search: text})
+	}
+	require.NoError(t, s.Commit(t.Context(), c))
+	everywhere := func() (args [][]any) {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		for _, q := range rec.ran {
+			if strings.Contains(q.sql, "id IN (SELECT ticket") && slices.ContainsFunc(q.args, func(v any) bool { s, ok := v.(string); return ok && strings.HasPrefix(s, "('a") }) {
+				args = append(args, q.args)
+			}
+		}
+		return args
+	}
+	for _, order := range []ticket.Order{ticket.NewestFirst, ticket.LatestUpdate} {
+		rec.clear()
+		f := ticket.TicketFilter{Order: order, Terms: []string{"half0", "half1"}}
+		pages := 0
+		for p := (ticket.Page{}); ; pages++ {
+			list, next, err := s.Tickets(t.Context(), f, p)
+			require.NoError(t, err)
+			require.Empty(t, list)
+			if p.After = next; next == "" {
+				break
+			}
+		}
+		require.Positive(t, pages)
+		require.Empty(t, everywhere())
+
+		rec.clear()
+		f.Terms = []string{"common", "rare"}
+		list, next, err := s.Tickets(t.Context(), f, ticket.Page{})
+		require.NoError(t, err)
+		require.Empty(t, next)
+		require.Equal(t, all[1], list[0].ID)
+		args := everywhere()
+		require.Len(t, args, 1)
+		require.True(t, slices.ContainsFunc(args[0], func(v any) bool {
+			s, ok := v.(string)
+			return ok && strings.Contains(s, "rare") && !strings.Contains(s, "common")
+		}))
 	}
 }
