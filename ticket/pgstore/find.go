@@ -3,6 +3,7 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -52,7 +53,6 @@ type finder struct {
 func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 	w := f.p.b.options.walks
 	var end driver.Place
-	var whole bool
 	if f.f.Number == 0 {
 		out, next, end, err = f.walk(w.first)
 		if err != nil || end.ID == "" || next != "" {
@@ -65,27 +65,25 @@ func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 			return out, next, err
 		}
 	}
+	word, messages, err := f.rarest()
+	if err != nil {
+		return nil, "", err
+	}
 	var weeks driver.Place
-	if f.f.Order == ticket.NewestFirst && f.f.Number == 0 {
+	if f.f.Order == ticket.NewestFirst && f.f.Number == 0 && messages > min(f.pg.Size(), w.few) {
 		out, next, weeks, err = f.newest()
 		if err != nil || next != "" {
 			return out, next, err
 		}
 	}
-	if _, whole, err = f.last(w.most); err != nil {
-		return nil, "", err
-	}
-	word, rare := "", false
-	if !whole {
-		if word, rare, err = f.rarest(); err != nil {
-			return nil, "", err
-		}
-	}
-	switch {
-	case rare:
+	if messages <= w.few {
 		return f.indexed(scopes[0], []string{""}, word)
-	case !whole && weeks.ID != "":
-		return out, weeks.Next(), nil
+	}
+	if weeks.ID != "" {
+		_, short, err := f.last(w.most)
+		if err != nil || !short {
+			return out, weeks.Next(), err
+		}
 	}
 	out, next, end, err = f.walk(w.most)
 	if err == nil && next == "" && end.ID != "" {
@@ -130,16 +128,16 @@ func (f *finder) last(n int) (at driver.Place, short bool, err error) {
 	if err != nil {
 		return at, false, err
 	}
-	q.columns = "id, updated"
+	q.columns = "id, 0::bigint AS updated" // no more than the index has
+	if q.updated {
+		q.columns = "id, updated"
+	}
 	text := "SELECT id, updated FROM (" + q.sql(ranks, n) + ") t" + q.order() + " LIMIT 1 OFFSET " + strconv.Itoa(n-1)
 	err = f.c.QueryRow(f.ctx, f.p.b.sql.in(text), q.args...).Scan(&at.ID, &at.At)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return at, true, nil
 	}
 	at.List = q.list
-	if !q.updated {
-		at.At = 0
-	}
 	return at, false, err
 }
 
@@ -164,13 +162,14 @@ func (f *finder) newest() (out []*ticket.Ticket, next ticket.Next, end driver.Pl
 	return out, "", end, nil
 }
 
-// rarest returns the word that the fewest messages of the newest tickets have, or
-// of all, where their ids do not tell. It is not rare if those are more than few.
-func (f *finder) rarest() (word string, rare bool, err error) {
+// rarest returns a word that few messages of the newest tickets have, or of all,
+// where their ids do not tell, and how many that are; or any, and more than few.
+// Long words are asked for first: they are rare, and the others need no look.
+func (f *finder) rarest() (word string, messages int, err error) {
 	few := f.p.b.options.walks.few
 	first, _, err := f.last(1)
 	if err != nil {
-		return "", false, err
+		return "", 0, err
 	}
 	s := scopes[1]
 	ids, ok := s.window(first.ID)
@@ -178,23 +177,19 @@ func (f *finder) rarest() (word string, rare bool, err error) {
 		s, ids = scopes[0], []string{""}
 	}
 	text := f.p.b.sql.in("SELECT count(*) FROM (SELECT 1 FROM anteroom.words WHERE words @@ $2::tsquery AND portal = $1 LIMIT " + strconv.Itoa(few+1) + ") t")
-	batch := &pgx.Batch{}
-	if joined(f.ctx) == nil {
-		batch.Queue(withoutScans)
+	words := slices.Clone(f.words)
+	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) })
+	for _, word = range words {
+		batch := &pgx.Batch{}
+		if joined(f.ctx) == nil {
+			batch.Queue(withoutScans)
+		}
+		batch.Queue(text, f.id, s.match(f.id, ids, []string{word})).QueryRow(func(row pgx.Row) error { return row.Scan(&messages) })
+		if err := f.c.SendBatch(f.ctx, batch).Close(); err != nil || messages <= few {
+			return word, messages, err
+		}
 	}
-	fewest := few + 1
-	for _, w := range f.words {
-		batch.Queue(text, f.id, s.match(f.id, ids, []string{w})).QueryRow(func(row pgx.Row) error {
-			var n int
-			err := row.Scan(&n)
-			if n < fewest {
-				word, fewest = w, n
-			}
-			return err
-		})
-	}
-	err = f.c.SendBatch(f.ctx, batch).Close()
-	return word, word != "", err
+	return word, messages, nil
 }
 
 // indexed reads the page by the index of words: by one of them, if it is given,
