@@ -215,7 +215,7 @@ func (a *attempt) putWork(ctx context.Context, change func(*Work), counts ...Cou
 	change(&next)
 	next.LeaseUntil = a.desk.now().Add(a.desk.cfg.Timing.Lease)
 	c := &Changes{At: a.desk.now(), Works: []*Work{&next}, Counts: counts}
-	err := a.desk.store.Commit(ctx, c)
+	err := a.desk.commit(ctx, c)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {

@@ -121,7 +121,7 @@ type Moved struct {
 
 // Export writes a portal to w, so that [Import] makes the same portal of it on
 // any store: with its ids, numbers, events and their cursors, keys, counters, work
-// and configuration. The portal must have been retired, see [Retire], so that
+// and configuration. [Retire] must have succeeded on the portal, so that
 // nothing changes meanwhile, and nothing is sent from both places.
 //
 // The stream is JSON, one object a line. The first has format, version, id, at,
@@ -158,7 +158,11 @@ func Export(ctx context.Context, cfg ExportConfig, w io.Writer) (*Moved, error) 
 	if err != nil {
 		return nil, fmt.Errorf("ticket: export: %w", err)
 	}
-	if snap.Records[retiredRef()] == nil {
+	mark, err := readRetired(snap.Records[retiredRef()])
+	if err != nil {
+		return nil, err
+	}
+	if !mark.Closed {
 		return nil, fmt.Errorf("ticket: export: %w", ErrNotRetired)
 	}
 	now := time.Now

@@ -310,3 +310,43 @@ func (f *full) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+func TestADeskThatNoticedNothingCommitsNothingOnceItsPortalIsRetired(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		ch := o.mailbox(box, ticket.Settings{})
+		o.stop()
+		desk, err := ticket.New(o.cfg) // and not run, so that it does not look
+		require.NoError(t, err)
+		it := o.net.Item(box, mail("mai@c.example", "in time"))
+		it.Channel = ch.ID
+		require.NoError(t, desk.Accept(o.ctx, it))
+		require.NoError(t, ticket.Retire(o.ctx, o.cfg.Store, time.Now()))
+		first := o.export()
+		it = o.net.Item(box, mail("mai@c.example", "late"))
+		it.Channel = ch.ID
+		err = desk.Accept(o.ctx, it)
+		require.ErrorIs(t, err, ticket.ErrRetired, "what is acknowledged now would be in no export")
+		require.NotErrorIs(t, err, channel.ErrRejected)
+		require.Equal(t, contents(first), contents(o.export()))
+
+		require.NoError(t, ticket.Reinstate(o.ctx, o.cfg.Store, time.Now()))
+		o.open()
+		o.write(box, "mai@c.example", "Subject", "text")
+	})
+}
+
+func TestWhatIsRetiredOnlyInPartIsNotExported(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		o.mailbox(box, ticket.Settings{})
+		o.write(box, "mai@c.example", "Subject", "text")
+		o.net.Fail(box, channeltest.Fault{Hang: true})
+		o.reply(o.only().ID, "an answer")
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		require.ErrorIs(t, ticket.Retire(o.ctx, o.cfg.Store, time.Now()), ticket.ErrInUse)
+		_, err := ticket.Export(o.ctx, ticket.ExportConfig{Store: o.cfg.Store}, io.Discard)
+		require.ErrorIs(t, err, ticket.ErrNotRetired, "what is under way may still be settled")
+		o.retire()
+		o.export()
+	})
+}

@@ -187,7 +187,7 @@ func (d *Desk) bodyCounters(ctx context.Context, ids []BodyID) (map[BodyID]int64
 func (d *Desk) collect(ctx context.Context, id BodyID) (bool, error) {
 	now := d.now()
 	c := &Changes{At: now, Counts: []Count{{Name: bodyCounter(id), Add: collected, Max: collected, Expires: now.Add(collectedFor)}}}
-	err := d.store.Commit(ctx, c)
+	err := d.commit(ctx, c)
 	if errors.Is(err, ErrLimit) {
 		// It is referred to, or it was to be removed before.
 		if err := d.checkBodies(ctx, []BodyID{id}); !errors.Is(err, errCollected) {

@@ -44,8 +44,10 @@ func retiredUntil() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UT
 // and nothing is sent or received twice. From its first commit on no [New]
 // succeeds; a desk that runs notices within Timing.Refresh, at once on stores that
 // are a [Watcher], and Run ends with ErrRetired. It then takes the leases of all
-// work and of all channels that receive on one node: whoever had one, however
-// late it wakes, can commit nothing under it.
+// work and of all channels that receive on one node, and last the one under which
+// desks write at all: whoever had one, however late it wakes, can commit nothing.
+// What a desk acknowledged is in the export, and what comes later it does not
+// acknowledge, also if it has noticed nothing yet.
 //
 // It returns ErrInUse, naming who, while such a lease lasts: stop the processes
 // and call it again. After a crash leases last up to Timing.Lease. Retiring what
@@ -64,20 +66,75 @@ func Retire(ctx context.Context, s Store, now time.Time) error {
 		return fmt.Errorf("ticket: retire: %w", ErrImporting)
 	}
 	if snap.Records[retiredRef()] == nil {
-		doc, err := json.Marshal(struct {
-			At time.Time `json:"at"`
-		}{now.UTC()})
-		if err != nil {
-			return fmt.Errorf("ticket: retire: %w", err)
-		}
-		err = s.Commit(ctx, &Changes{At: now, Records: []*Record{{Kind: recordMove, ID: retiredRef().ID, Doc: doc}}})
-		if err != nil && !errors.Is(err, ErrConflict) { // another has
-			return fmt.Errorf("ticket: retire: %w", err)
+		if err := putRetired(ctx, s, retired{At: now.UTC()}, 0); err != nil && !errors.Is(err, ErrConflict) { // another has
+			return err
 		}
 	}
-	if err := takeChannels(ctx, s, now); err != nil {
+	take := func() error {
+		if err := takeChannels(ctx, s, now); err != nil {
+			return err
+		}
+		return takeWorks(ctx, s, d, now)
+	}
+	if err := take(); err != nil {
 		return err
 	}
+	// Until now those who work could say what became of it. From here on nothing
+	// is committed, and what was until then is taken, too.
+	held, err := s.Lease(ctx, openHold().Lease, retiredOwner, now, retiredUntil())
+	if err == nil && !held {
+		err = ErrInUse
+	}
+	if err != nil {
+		return fmt.Errorf("ticket: retire: %w", err)
+	}
+	if err := take(); err != nil {
+		return err
+	}
+	if snap, err = s.Snapshot(ctx, Want{Records: []RecordRef{retiredRef()}}); err != nil {
+		return fmt.Errorf("ticket: retire: %w", err)
+	}
+	rec := snap.Records[retiredRef()]
+	mark, err := readRetired(rec)
+	if err != nil || rec == nil || mark.Closed {
+		return err // it was reinstated meanwhile, or is retired
+	}
+	mark.Closed = true
+	return putRetired(ctx, s, mark, rec.Revision)
+}
+
+// retired is the document of retiredRef.
+type retired struct {
+	At time.Time `json:"at"`
+	// Closed says that nothing can be committed any more: the portal is at rest.
+	Closed bool `json:"closed"`
+}
+
+// readRetired reads the mark; the zero one if there is none.
+func readRetired(rec *Record) (r retired, err error) {
+	if rec == nil {
+		return r, nil
+	}
+	if err := json.Unmarshal(rec.Doc, &r); err != nil {
+		return r, fmt.Errorf("ticket: read how the portal is retired: %w", err)
+	}
+	return r, nil
+}
+
+func putRetired(ctx context.Context, s Store, r retired, revision int64) error {
+	doc, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("ticket: retire: %w", err)
+	}
+	err = s.Commit(ctx, &Changes{At: r.At, Records: []*Record{{Kind: recordMove, ID: retiredRef().ID, Doc: doc, Revision: revision}}})
+	if err != nil {
+		return fmt.Errorf("ticket: retire: %w", err)
+	}
+	return nil
+}
+
+// takeWorks takes the leases of all work.
+func takeWorks(ctx context.Context, s Store, d Dumper, now time.Time) error {
 	return eachDumped(ctx, d, TableWorks, func(c *Changes) error {
 		var take []*Work
 		for _, w := range c.Works {
@@ -147,6 +204,9 @@ func Reinstate(ctx context.Context, s Store, now time.Time) error {
 		return s.Commit(ctx, &Changes{At: now, Works: give})
 	})
 	if err != nil {
+		return fmt.Errorf("ticket: reinstate: %w", err)
+	}
+	if _, err := s.Lease(ctx, openHold().Lease, retiredOwner, now, now); err != nil {
 		return fmt.Errorf("ticket: reinstate: %w", err)
 	}
 	snap, err := s.Snapshot(ctx, Want{Records: []RecordRef{retiredRef()}, Kinds: []RecordKind{recordChannel}})

@@ -323,13 +323,14 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 		case err != nil:
 			return nil, err
 		}
-		u.c.Holds = holds(ctx)
-		err = d.store.Commit(ctx, &u.c)
+		err = d.commit(ctx, &u.c)
 		if err == nil {
 			d.committed(ctx, u)
 			return u, nil
 		}
 		switch raced := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit); {
+		case errors.Is(err, ErrRetired), errors.Is(err, ErrImporting):
+			return nil, err
 		case !raced:
 			return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
 		case errors.Is(err, ErrNotHeld):

@@ -261,7 +261,7 @@ func (d *Desk) tellWebhook(ctx context.Context, h savedWebhook) error {
 		if err != nil {
 			return fmt.Errorf("ticket: write webhook cursor: %w", err)
 		}
-		err = d.store.Commit(ctx, &Changes{At: d.now(), Records: []*Record{{Kind: at.Kind, ID: at.ID, Doc: doc, Revision: rec.Revision}}})
+		err = d.commit(ctx, &Changes{At: d.now(), Records: []*Record{{Kind: at.Kind, ID: at.ID, Doc: doc, Revision: rec.Revision}}})
 		if failure != nil {
 			return failure
 		}

@@ -46,6 +46,10 @@ func (p *prepared) add(statement, wave int, texts []string, ints []int64, bytes 
 	p.rows = append(p.rows, row{statement, wave, texts, ints, bytes})
 }
 
+// heldLease is what a lease is touched as, and heldBy stands between its name and
+// its owner. Any number of commits of a transaction may be written under one lease.
+const heldLease, heldBy = "lease", "\x1f"
+
 // touch notes that something is written, and returns the wave.
 func (p *prepared) touch(what, id string) int {
 	k := what + " " + id
@@ -58,7 +62,8 @@ func (p *prepared) touch(what, id string) int {
 func prepare(portal int64, c *ticket.Changes) (*prepared, error) {
 	p := &prepared{portal: portal, touched: map[string]int{}, claims: map[string]ticket.Key{}}
 	for _, h := range c.Holds {
-		p.add(holdLeases, p.touch("lease", clean(h.Lease)), []string{clean(h.Lease), clean(h.Owner)}, nil)
+		name, owner := clean(h.Lease), clean(h.Owner)
+		p.add(holdLeases, p.touch(heldLease, name+heldBy+owner), []string{name, owner}, nil)
 	}
 	for _, k := range c.Releases {
 		p.touch("key", hex.EncodeToString(k[:]))

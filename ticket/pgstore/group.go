@@ -3,6 +3,7 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,7 +128,7 @@ func (g *group) pick() (batch []*request) {
 
 func meets(touched map[string]bool, more map[string]int) bool {
 	for k := range more {
-		if touched[k] {
+		if touched[k] && !strings.HasPrefix(k, heldLease+" ") {
 			return true
 		}
 	}

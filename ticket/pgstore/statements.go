@@ -180,7 +180,8 @@ func newStatements(schema string) *statements {
 	s := &statements{schema: pgx.Identifier{schema}.Sanitize() + "."}
 	c := &s.commit
 	c[holdLeases] = statement{texts: 2, sql: `WITH ` + given([]string{"name", "owner"}, nil, nil) + `,
-		d AS (SELECT t.name FROM anteroom.leases t JOIN n ON t.name = n.name AND t.owner = n.owner WHERE t.portal = $1 FOR SHARE OF t)` + refuse("lease", "name")}
+		d AS (SELECT t.name, t.owner FROM anteroom.leases t JOIN n ON t.name = n.name AND t.owner = n.owner WHERE t.portal = $1 FOR SHARE OF t)` +
+		refuse(heldLease, "name || chr(31) || owner")}
 	c[releaseKeys] = statement{bytes: 1, sql: `DELETE FROM anteroom.keys WHERE portal = $1 AND key = ANY($2::bytea[])`}
 	c[claimKeys] = statement{texts: 2, bytes: 1, sql: `WITH ` + given([]string{"kind", "ref"}, nil, []string{"key"}) + `,
 		d AS (INSERT INTO anteroom.keys (portal, key, kind, ref) SELECT $1::bigint, key, kind, ref FROM n ORDER BY n.ord ON CONFLICT DO NOTHING RETURNING key)` +

@@ -143,7 +143,7 @@ func (e *refusedError) Unwrap() error {
 	switch {
 	case e.limit:
 		return ticket.ErrLimit
-	case e.what == "lease":
+	case e.what == heldLease:
 		return ticket.ErrNotHeld
 	}
 	return ticket.ErrConflict
