@@ -43,6 +43,7 @@ type Desk struct {
 	feed       signal        // of new events
 	hooks      signal        // of changed webhooks
 	changed    chan struct{} // another process has changed the configuration
+	erasures   chan struct{} // an erasure had to wait
 
 	viewed atomic.Pointer[deskView]
 
@@ -151,6 +152,7 @@ func New(cfg Config) (*Desk, error) {
 	d.feed.init()
 	d.hooks.init()
 	d.changed = make(chan struct{}, 1)
+	d.erasures = make(chan struct{}, 1)
 	d.viewed.Store(&deskView{})
 	for _, c := range cfg.Connectors {
 		if _, ok := d.connectors[c.Kind()]; ok {

@@ -21,6 +21,8 @@ const (
 	CauseErased channel.Cause = "erased"
 	// erasePasses bounds how often Erase looks for what came meanwhile.
 	erasePasses = 5
+	// eraseAgain is the pause before an erasure goes on that had to wait.
+	eraseAgain = 10 * time.Second
 )
 
 // Person says who is to be erased: a contact, addresses, or both. All contacts
@@ -54,6 +56,10 @@ type Traces struct {
 	// others wrote it or got it too. Their text and raw form may name the person; what
 	// should go all the same is for [Desk.DeleteMessage].
 	Kept []MessageID
+	// Unread are held items of which the channel could make nothing, so that nobody
+	// knows who wrote them, and whose raw form names one of the addresses. They stay.
+	// Once they are read, as most are that only wait, they are the person's or another's.
+	Unread []ItemID
 }
 
 // Empty reports whether there is no trace that Erase removes.
@@ -67,8 +73,8 @@ func (t *Traces) Empty() bool {
 // since that is what makes it a proof: minutes at a million tickets, in memory for
 // the person's own. It may be called while the desk runs.
 //
-// What it cannot see: what is only said in others' messages, or in raw forms
-// that nobody could read (poison in quarantine).
+// What it cannot see: what is only said in others' messages. What nobody could
+// read yet (waiting, or poison in quarantine) is listed as Unread.
 //
 // Errors: errors.ErrUnsupported if the store is no [Dumper]; ErrNotFound for a
 // Person without contact and address.
@@ -97,7 +103,7 @@ func (d *Desk) Traces(ctx context.Context, p Person) (*Traces, error) {
 // It can be called again, and then does what is left. An erasure that a crash
 // cut off is completed by the next Run, or the next call with the same Person.
 // While a message of the person's is being sent it does what it can and returns
-// ErrBusy: the rest is done as after a crash.
+// ErrBusy: Run does the rest as soon as that has ended.
 //
 // What is erased cannot be read by any query from the commit on. A blob whose
 // removal a crash cut off is an orphan, which goes with the next sweep. Files of
@@ -132,6 +138,10 @@ func (d *Desk) Erase(ctx context.Context, by Actor, p Person) (*Traces, error) {
 		if busy {
 			break
 		}
+	}
+	select {
+	case d.erasures <- struct{}{}: // the rest is done as soon as it can be
+	default:
 	}
 	return &all, fmt.Errorf("ticket: erase: not all could be removed now: %w", ErrBusy)
 }
@@ -176,12 +186,25 @@ func (d *Desk) endErasure(ctx context.Context, p Person) error {
 	return err
 }
 
-// completeErasures ends what a crash cut off.
+// completeErasures ends what a crash cut off, and what had to wait for a message
+// on its way.
 func (d *Desk) completeErasures(ctx context.Context) {
 	for try := 1; ; try++ {
 		err := d.erasePending(ctx)
-		if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		if errors.Is(err, errors.ErrUnsupported) {
 			return
+		}
+		if err == nil {
+			try = 0
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.erasures:
+			}
+			if sleep(ctx, eraseAgain) != nil {
+				return
+			}
+			continue
 		}
 		if ctx.Err() == nil {
 			d.log.Warn("complete an erasure", slog.Any("error", err))
@@ -297,7 +320,7 @@ func (d *Desk) eraseItems(ctx context.Context, by Actor, s *tracer) error {
 				if i == nil || !s.wipesItem(i) {
 					continue
 				}
-				if i.Disposition != DisposedMessage {
+				if s.theirItem(i) && i.Disposition != DisposedMessage {
 					refs := []BodyRef{i.Raw}
 					for _, a := range i.heldAttachments() {
 						refs = append(refs, a.Body)
@@ -308,7 +331,7 @@ func (d *Desk) eraseItems(ctx context.Context, by Actor, s *tracer) error {
 						}
 					}
 				}
-				wipeItem(i)
+				*i = *s.wipeItem(i)
 				u.editItem(i)
 			}
 			if len(u.c.Items) == 0 {
@@ -388,10 +411,21 @@ func (d *Desk) eraseRest(ctx context.Context, by Actor, s *tracer) error {
 
 func (d *Desk) eraseTickets(ctx context.Context, by Actor, s *tracer) error {
 	for _, id := range s.found.Tickets {
-		_, err := d.decide(ctx, by, func() Want { return Want{Tickets: []TicketID{id}} }, func(u *unit) error {
+		var of []ConversationID
+		_, err := d.decide(ctx, by, func() Want { return Want{Tickets: []TicketID{id}, Conversations: of} }, func(u *unit) error {
 			t := u.snap.Tickets[id]
 			if t == nil || !s.wipesTicket(t) {
 				return errNothing
+			}
+			wanted := of
+			of = append([]ConversationID{t.Conversation}, t.Conversations...)
+			if len(wanted) < len(of) {
+				return errAgain
+			}
+			for _, c := range u.snap.Conversations {
+				if s.own[c.ID] && c.Revision != s.seen[c.ID] {
+					return errNothing // somebody may have joined: the next pass sees
+				}
 			}
 			u.editTicket(t)
 			t.Contact = ""
@@ -417,7 +451,7 @@ func (d *Desk) eraseConversations(ctx context.Context, by Actor, s *tracer) erro
 	for _, id := range slices.Concat(s.found.Conversations, s.found.Shared) {
 		_, err := d.decide(ctx, by, func() Want { return Want{Conversations: []ConversationID{id}} }, func(u *unit) error {
 			c := u.snap.Conversations[id]
-			if c == nil {
+			if c == nil || s.own[id] && c.Revision != s.seen[id] {
 				return errNothing
 			}
 			wiped := s.wipeConversation(c)

@@ -52,7 +52,8 @@ type ImportConfig struct {
 // until then stays, and the portal cannot be used: import a good copy of the same
 // export, or begin anew with another portal's name.
 //
-// Other errors: ErrNotEmpty, those of the store and of Blobs.
+// Other errors: ErrNotEmpty, also for a blob that is there with other content; those
+// of the store and of Blobs.
 func Import(ctx context.Context, cfg ImportConfig, r io.Reader) (*Moved, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("ticket: import: Store is required")
@@ -410,90 +411,6 @@ func (im *importer) commit(mark *Record) error {
 	case err != nil:
 		return fmt.Errorf("ticket: import: commit: %w", err)
 	}
-	return nil
-}
-
-// blob puts a blob, whose chunks follow.
-func (im *importer) blob(b *exportedBlob) error {
-	if b.ID == "" || b.Size < 0 {
-		return im.bad("a blob without id or size")
-	}
-	if im.cfg.Blobs == nil {
-		return im.bad("a blob in an export that says it holds none")
-	}
-	if im.rows > 0 {
-		// What was taken ends before the blob.
-		im.line--
-		err := im.flush()
-		im.line++
-		if err != nil {
-			return err
-		}
-	}
-	begin := im.line
-	chunks := &blobChunks{im: im, left: b.Size}
-	if begin <= im.mark.Lines {
-		if _, err := io.Copy(io.Discard, chunks); err != nil {
-			return err
-		}
-	} else {
-		n, err := im.cfg.Blobs.Put(im.ctx, b.ID, chunks)
-		switch {
-		case chunks.err != nil:
-			return chunks.err
-		case err == nil && n != b.Size:
-			err = fmt.Errorf("%d bytes of %d", n, b.Size)
-		}
-		if err != nil {
-			return fmt.Errorf("ticket: import: blob %s: %w", b.ID, err)
-		}
-		im.first = begin
-		if err := im.flush(); err != nil {
-			return err
-		}
-	}
-	im.moved.Blobs++
-	im.moved.BlobBytes += b.Size
-	return nil
-}
-
-// blobChunks reads the chunks of one blob.
-type blobChunks struct {
-	im    *importer
-	left  int64
-	chunk []byte
-	err   error
-}
-
-func (b *blobChunks) Read(p []byte) (int, error) {
-	for len(b.chunk) == 0 {
-		if b.err != nil {
-			return 0, b.err
-		}
-		if b.left == 0 {
-			return 0, io.EOF
-		}
-		b.err = b.more()
-	}
-	n := copy(p, b.chunk)
-	b.chunk = b.chunk[n:]
-	return n, nil
-}
-
-func (b *blobChunks) more() error {
-	line, err := b.im.next()
-	if err != nil {
-		return err
-	}
-	var v exported
-	if err := decodeLine(line, &v); err != nil {
-		return b.im.bad("%v", err)
-	}
-	if len(v.Chunk) == 0 || int64(len(v.Chunk)) > b.left {
-		return b.im.bad("it is no chunk, or one that is too long, where a blob has %d bytes to come", b.left)
-	}
-	_, _ = b.im.sum.Write(line) // never fails
-	b.chunk, b.left = v.Chunk, b.left-int64(len(v.Chunk))
 	return nil
 }
 

@@ -159,3 +159,24 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+func TestAnImportWritesOverNoBlob(t *testing.T) {
+	inOffice(t, sealedWithBlobs, func(o *office) {
+		o.lived()
+		blobs := o.blobs()
+		require.NotEmpty(t, blobs)
+		o.retire()
+		export := o.export()
+		require.NoError(t, importInto(memstore.New().Portal("main"), o.cfg.Blobs, strings.NewReader(export)), "they are there, and the same")
+		other := memstore.NewBlobs()
+		_, err := other.Put(o.ctx, blobs[0], strings.NewReader("another portal's"))
+		require.NoError(t, err)
+		require.ErrorIs(t, importInto(memstore.New().Portal("main"), other, strings.NewReader(export)), ticket.ErrNotEmpty)
+		r, err := other.Open(o.ctx, blobs[0])
+		require.NoError(t, err)
+		defer r.Close()
+		left, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Equal(t, "another portal's", string(left))
+	})
+}

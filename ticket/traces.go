@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ type tracer struct {
 	tickets  map[TicketID]bool
 	messages map[MessageID]bool // all of those that are wiped
 	items    map[ItemID]bool
+	unread   []*Item                  // held, and nobody knows from whom
+	seen     map[ConversationID]int64 // revisions of the person's conversations
 	search   int
 }
 
@@ -36,7 +39,8 @@ func (d *Desk) trace(ctx context.Context, p Person) (*tracer, error) {
 		return nil, fmt.Errorf("ticket: erase: a person without contact and address: %w", ErrNotFound)
 	}
 	s := &tracer{view: d.view(), contacts: map[ContactID]bool{}, own: map[ConversationID]bool{}, shared: map[ConversationID]bool{},
-		tickets: map[TicketID]bool{}, messages: map[MessageID]bool{}, items: map[ItemID]bool{}, search: d.cfg.Limits.Search}
+		tickets: map[TicketID]bool{}, messages: map[MessageID]bool{}, items: map[ItemID]bool{},
+		seen: map[ConversationID]int64{}, search: d.cfg.Limits.Search}
 	for _, id := range p.Identities {
 		if strings.TrimSpace(id.Address) != "" {
 			s.found.Identities = append(s.found.Identities, id)
@@ -63,7 +67,52 @@ func (d *Desk) trace(ctx context.Context, p Person) (*tracer, error) {
 			return nil, err
 		}
 	}
+	for _, i := range s.unread {
+		names, err := d.rawNames(ctx, s, i)
+		if err != nil {
+			return nil, err
+		}
+		if names {
+			s.found.Unread = append(s.found.Unread, i.ID)
+		}
+	}
 	return s, nil
+}
+
+// rawNames reports whether the raw form of an item names the person.
+func (d *Desk) rawNames(ctx context.Context, s *tracer, i *Item) (bool, error) {
+	body, err := d.body(ctx, i.Raw)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil // it went meanwhile
+	}
+	if err != nil {
+		return false, err
+	}
+	r, err := body.Open()
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ticket: read what is held: %w", err)
+	}
+	defer r.Close()
+	// Parts overlap by more than an address, with what stands beside it, is long.
+	const part, overlap = 256 << 10, 1 << 10
+	text := make([]byte, 0, part+overlap)
+	for {
+		n, err := io.ReadFull(r, text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		if s.named(string(text)) {
+			return true, nil
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("ticket: read what is held: %w", err)
+		}
+		text = text[:copy(text, text[len(text)-overlap:])]
+	}
 }
 
 // is reports whether an address, on a channel, is the person's.
@@ -129,7 +178,7 @@ func (s *tracer) conversationPage(c *Changes) error {
 				s.found.Shared = append(s.found.Shared, v.ID)
 			}
 		case theirs:
-			s.own[v.ID] = true
+			s.own[v.ID], s.seen[v.ID] = true, v.Revision
 			s.found.Conversations = append(s.found.Conversations, v.ID)
 		}
 	}
@@ -211,8 +260,12 @@ func (s *tracer) wipeMessage(m *Message, search int) *Message {
 	v.ReplyTo, v.To, v.Cc, v.Bcc = without(v.ReplyTo, theirs), without(v.To, theirs), without(v.Cc, theirs), without(v.Bcc, theirs)
 	v.Deliveries = without(v.Deliveries, func(d channel.Delivery) bool { return s.is(v.Channel, d.Recipient) })
 	v.Reactions = without(v.Reactions, func(r Reaction) bool { return s.is(v.Channel, r.By) })
+	v.Warnings = without(v.Warnings, func(w Warning) bool { return s.is(v.Channel, w.Recipient) })
 	if s.is(v.Channel, v.Envelope.From) {
 		v.Envelope.From = ""
+	}
+	if s.named(v.StateDetail) {
+		v.StateDetail = ""
 	}
 	if v.RedactedAt.IsZero() {
 		v.Search = searchText(&v, search)
@@ -241,45 +294,83 @@ func (s *tracer) messagePage(c *Changes) error {
 	return nil
 }
 
+// ofHeld returns what an item holds that was understood, nil if nothing was.
+func ofHeld(i *Item) *held {
+	var h held
+	if len(i.Held) == 0 || json.Unmarshal(i.Held, &h) != nil || h.Message == nil {
+		return nil
+	}
+	return &h
+}
+
 // heldFrom reports whether what an item holds was written by the person.
 func (s *tracer) heldFrom(i *Item) bool {
-	if len(i.Held) == 0 {
-		return false
-	}
-	var h held
-	if json.Unmarshal(i.Held, &h) != nil || h.Message == nil {
-		return false
-	}
-	return s.is(i.Channel, h.Message.From.Address)
+	h := ofHeld(i)
+	return h != nil && s.is(i.Channel, h.Message.From.Address)
 }
 
 func (s *tracer) theirItem(i *Item) bool {
 	return i.Message != "" && s.messages[i.Message] || s.heldFrom(i)
 }
 
-func (s *tracer) wipesItem(i *Item) bool {
-	return s.theirItem(i) && (len(i.Held) > 0 || i.Detail != "" || !i.Raw.IsZero() || i.Finding.Code != "" || i.Finding.Text != "")
+// wipeItem returns what is left of an item: of the person's that it came, and
+// what became of it; of others' all but the person.
+func (s *tracer) wipeItem(i *Item) *Item {
+	v := *i
+	if !s.theirItem(i) {
+		if s.named(v.Detail) {
+			v.Detail = ""
+		}
+		v.Held = s.wipeHeld(i)
+		return &v
+	}
+	if v.Disposition == DisposedQuarantined || v.Disposition == DisposedWaiting {
+		v.Disposition, v.Cause = DisposedIgnored, CauseErased
+	}
+	v.Held, v.Detail, v.Raw, v.Finding = nil, "", BodyRef{}, channel.Finding{}
+	return &v
 }
 
-// wipeItem leaves of an item that it came, and what became of it.
-func wipeItem(i *Item) {
-	if i.Disposition == DisposedQuarantined || i.Disposition == DisposedWaiting {
-		i.Disposition, i.Cause = DisposedIgnored, CauseErased
+// wipeHeld returns what is left of what an item of another's holds.
+func (s *tracer) wipeHeld(i *Item) []byte {
+	h := ofHeld(i)
+	if h == nil {
+		return i.Held
 	}
-	i.Held, i.Detail, i.Raw, i.Finding = nil, "", BodyRef{}, channel.Finding{}
+	m, theirs := h.Message, func(p channel.Party) bool { return s.is(i.Channel, p.Address) }
+	if !slices.ContainsFunc(slices.Concat(m.To, m.Cc, m.ReplyTo), theirs) && !s.named(h.Detail) {
+		return i.Held
+	}
+	m.To, m.Cc, m.ReplyTo = without(m.To, theirs), without(m.Cc, theirs), without(m.ReplyTo, theirs)
+	if s.named(h.Detail) {
+		h.Detail = ""
+	}
+	b, err := json.Marshal(h)
+	if err != nil {
+		return i.Held // its types marshal
+	}
+	return b
 }
+
+// wipesItem reports whether wiping changes anything.
+func (s *tracer) wipesItem(i *Item) bool { return !reflect.DeepEqual(s.wipeItem(i), i) }
 
 func (s *tracer) itemPage(c *Changes) error {
 	for _, i := range c.Items {
-		if !s.theirItem(i) {
+		theirs := s.theirItem(i)
+		if theirs {
+			s.items[i.ID] = true
+		} else if held := i.Disposition == DisposedWaiting || i.Disposition == DisposedQuarantined; held && !i.Raw.IsZero() && ofHeld(i) == nil {
+			unread := *i
+			unread.Held = nil
+			s.unread = append(s.unread, &unread)
+		}
+		if !s.wipesItem(i) {
 			continue
 		}
-		s.items[i.ID] = true
-		if s.wipesItem(i) {
-			s.found.Items = append(s.found.Items, i.ID)
-			if i.Disposition != DisposedMessage && i.Raw.ID != "" {
-				s.found.Bodies = append(s.found.Bodies, i.Raw.ID)
-			}
+		s.found.Items = append(s.found.Items, i.ID)
+		if theirs && i.Disposition != DisposedMessage && i.Raw.ID != "" {
+			s.found.Bodies = append(s.found.Bodies, i.Raw.ID)
 		}
 	}
 	return nil
@@ -298,13 +389,42 @@ func (s *tracer) decisionPage(c *Changes) error {
 	return nil
 }
 
-// named reports whether a text of the engine's names one of the addresses.
+// named reports whether a text names one of the addresses, as a whole: that of
+// an@c.example is not in lan@c.example.
 func (s *tracer) named(text string) bool {
 	if text == "" {
 		return false
 	}
 	text = strings.ToLower(text)
-	return slices.ContainsFunc(s.found.Identities, func(i Identity) bool { return strings.Contains(text, strings.ToLower(i.Address)) })
+	return slices.ContainsFunc(s.found.Identities, func(i Identity) bool { return namesWhole(text, strings.ToLower(strings.TrimSpace(i.Address))) })
+}
+
+// namesWhole looks for an address with nothing beside it that could be a part of it.
+func namesWhole(text, address string) bool {
+	for from := 0; address != ""; {
+		at := strings.Index(text[from:], address)
+		if at < 0 {
+			return false
+		}
+		begin, end := from+at, from+at+len(address)
+		if (begin == 0 || !inAddress(text[begin-1])) && !goesOn(text[end:]) {
+			return true
+		}
+		from = begin + 1
+	}
+	return false
+}
+
+// inAddress reports whether c may stand in a mail address or an id, without quotes.
+func inAddress(c byte) bool {
+	return c >= 0x80 || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&*+-./?^_`{|}~@", c) >= 0
+}
+
+// goesOn reports whether an address goes on in a text: a full stop may also end
+// the sentence.
+func goesOn(text string) bool {
+	text = strings.TrimLeft(text, ".")
+	return text != "" && (text[0] >= 0x80 || text[0] >= 'a' && text[0] <= 'z' || text[0] >= '0' && text[0] <= '9' || text[0] == '-' || text[0] == '_' || text[0] == '@')
 }
 
 func (s *tracer) workPage(c *Changes) error {
