@@ -138,6 +138,10 @@ func TestACommitThatConflictsFailsAloneInItsTransaction(t *testing.T) {
 	key := ticket.NewKey("taken")
 	claim := []ticket.KeyClaim{{Key: key, Ref: ticket.Ref{Kind: ticket.RefItem, ID: "first"}}}
 	require.NoError(t, s.Commit(t.Context(), &ticket.Changes{Claims: claim}))
+	// All are written under one lease, as those of a desk are.
+	held, err := s.Lease(t.Context(), "portal", "open", time.Unix(1, 0), time.Unix(2, 0))
+	require.NoError(t, err)
+	require.True(t, held)
 
 	// While somebody holds the portal's row, commits wait and gather.
 	tx, err := b.pool.Begin(t.Context())
@@ -152,8 +156,12 @@ func TestACommitThatConflictsFailsAloneInItsTransaction(t *testing.T) {
 	g := b.group("main", b.ids["main"])
 	for i := range n {
 		changes[i] = &ticket.Changes{Contacts: []*ticket.Contact{{ID: ticket.ContactID(fmt.Sprint(i))}}, Events: []*ticket.Event{{ID: fmt.Sprint(i)}}}
+		changes[i].Holds = []ticket.Hold{{Lease: "portal", Owner: "open"}}
 		if i == 11 {
 			changes[i].Claims = claim
+		}
+		if i == 15 {
+			changes[i].Holds[0].Owner = "another"
 		}
 		if i == 13 {
 			changes[i].Counts = []ticket.Count{{Name: "n", Add: 2, Max: 1}}
@@ -181,6 +189,8 @@ func TestACommitThatConflictsFailsAloneInItsTransaction(t *testing.T) {
 			require.Equal(t, "first", taken.Ref.ID)
 		case 13:
 			require.ErrorIs(t, err, ticket.ErrLimit)
+		case 15:
+			require.ErrorIs(t, err, ticket.ErrNotHeld)
 		default:
 			require.NoError(t, err)
 			cursors = append(cursors, changes[i].Events[0].Cursor)
@@ -198,7 +208,7 @@ func TestACommitThatConflictsFailsAloneInItsTransaction(t *testing.T) {
 			transactions++
 		}
 	}
-	require.LessOrEqual(t, transactions, 5, "commits that waited did not share transactions")
+	require.LessOrEqual(t, transactions, 6, "commits that waited did not share transactions")
 }
 
 func TestWhatOneNodeWritesIsToldToTheOthers(t *testing.T) {
