@@ -276,7 +276,10 @@ type Env struct {
 	// State may lag what was accepted, never lead it.
 	LoadState func(ctx context.Context) ([]byte, error)
 	SaveState func(ctx context.Context, state []byte) error
-	// SaveCredentials keeps renewed credentials, before they are used.
+	// SaveCredentials keeps renewed credentials, before they are used. It fails if
+	// the saved ones are not those any more that the channel was opened with or has
+	// saved itself, since an admin or another node has renewed them; the channel is
+	// then opened anew with those.
 	SaveCredentials func(ctx context.Context, c Credentials) error
 	// Known lists what the engine keeps of the channel's messages written since
 	// then, by the network's account, in the conversations for whose keys of

@@ -56,6 +56,69 @@ func TestAnUpdateDoesNotUndoRenewedCredentials(t *testing.T) {
 	})
 }
 
+func TestWhatWasReadBeforeAChannelRenewedItsCredentialsDoesNotReopenIt(t *testing.T) {
+	key := []byte(strings.Repeat("k", 32))
+	conn := &hookConnector{Network: channeltest.NewNetwork()}
+	inOffice(t, func(c *ticket.Config) { c.Key, c.Connectors = key, []channel.Connector{conn} }, func(o *office) {
+		o.net = conn.Network
+		first := o.connect(channeltest.MemoryAccount{Address: sales, Mail: true}, ticket.Settings{})
+		var mu sync.Mutex
+		var env channel.Env // of the second channel, as it is open
+		var with []string
+		conn.set(func(acct channel.Account, e channel.Env) {
+			mu.Lock()
+			defer mu.Unlock()
+			if p := acct.Credentials.Get("password"); p != "" {
+				env, with = e, append(with, p)
+			}
+		})
+		second := o.connect(channeltest.MemoryAccount{Address: box, Mail: true, Password: "old"}, ticket.Settings{})
+		opened := 0
+		conn.set(func(acct channel.Account, e channel.Env) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch acct.ID {
+			case second.ID:
+				with = append(with, acct.Credentials.Get("password"))
+			case first.ID:
+				// The second time it is opened by what was read before all channels.
+				if opened++; opened == 2 {
+					require.NoError(t, env.SaveCredentials(o.ctx, channel.NewCredentials(map[string]string{"password": "renewed"})))
+				}
+			}
+		})
+		name := "New name"
+		_, err := o.desk.Update(o.ctx, first.ID, ticket.ChannelPatch{Name: &name})
+		require.NoError(t, err)
+		mu.Lock()
+		defer mu.Unlock()
+		require.Equal(t, 2, opened)
+		require.Equal(t, []string{"old", "old"}, with, "to be validated, and to be used; it goes on with what it renewed")
+	})
+}
+
+func TestAnOldOpeningDoesNotWriteOverNewerCredentials(t *testing.T) {
+	key := []byte(strings.Repeat("k", 32))
+	conn := &hookConnector{Network: channeltest.NewNetwork()}
+	inOffice(t, func(c *ticket.Config) { c.Key, c.Connectors = key, []channel.Connector{conn} }, func(o *office) {
+		o.net = conn.Network
+		var mu sync.Mutex
+		var envs []channel.Env
+		conn.set(func(_ channel.Account, e channel.Env) { mu.Lock(); defer mu.Unlock(); envs = append(envs, e) })
+		ch := o.connect(channeltest.MemoryAccount{Address: box, Mail: true, Password: "old"}, ticket.Settings{})
+		mu.Lock()
+		old := envs[len(envs)-1]
+		mu.Unlock()
+		renewed := func(p string) channel.Credentials { return channel.NewCredentials(map[string]string{"password": p}) }
+		require.NoError(t, old.SaveCredentials(o.ctx, renewed("by itself")))
+		_, err := o.desk.Update(o.ctx, ch.ID, ticket.ChannelPatch{Config: channeltest.MemoryAccount{Address: box, Mail: true, Password: "by an admin"}})
+		require.NoError(t, err)
+		require.ErrorIs(t, old.SaveCredentials(o.ctx, renewed("of the old grant")), ticket.ErrConflict)
+		require.NoError(t, old.SaveCredentials(o.ctx, renewed("by an admin")), "it is what is saved")
+		require.Equal(t, "by an admin", conn.last().Credentials.Get("password"))
+	})
+}
+
 func TestAnUpdateDoesNotResurrectARemovedChannel(t *testing.T) {
 	conn := &hookConnector{Network: channeltest.NewNetwork()}
 	inOffice(t, func(c *ticket.Config) { c.Connectors = []channel.Connector{conn} }, func(o *office) {

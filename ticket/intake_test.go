@@ -309,7 +309,6 @@ func TestAnInactiveChannelTakesAndSendsNothing(t *testing.T) {
 
 // countingBlobs is the least Blobs there can be.
 type countingBlobs struct {
-	ticket.Blobs
 	mu   sync.Mutex
 	data map[ticket.BodyID][]byte
 }
@@ -332,5 +331,10 @@ func (b *countingBlobs) Delete(_ context.Context, id ticket.BodyID) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.data, id)
+	return nil
+}
+
+// List lists nothing: the sweep, which begins at random, has nothing to do.
+func (*countingBlobs) List(context.Context, func(ticket.BodyID, int64, time.Time) bool) error {
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,7 +47,7 @@ func (d *Desk) Refresh(ctx context.Context) error {
 	for _, a := range as {
 		v.agents[a.ID] = a
 	}
-	saved, err := decodeRecords[savedChannel](snap, recordChannel)
+	saved, err := savedChannels(snap)
 	if err != nil {
 		return err
 	}
@@ -108,18 +107,14 @@ func (d *Desk) openChannels(ctx context.Context, saved []savedChannel) {
 // secrets: how they are sealed is all the same to the channel. nil if there is
 // none.
 func formOf(s savedChannel, c channel.Credentials, forwards []channel.Forward) []byte {
-	secrets, err := json.Marshal(c.Reveal())
-	if err != nil {
-		return nil
-	}
 	form, err := json.Marshal(struct {
 		K channel.Kind
 		N string
 		C json.RawMessage
-		S [sha256.Size]byte
+		S []byte
 		V channel.ID
 		F []channel.Forward
-	}{s.Kind, s.Name, s.Config, sha256.Sum256(secrets), s.ReceivesVia, forwards})
+	}{s.Kind, s.Name, s.Config, digestOf(c), s.ReceivesVia, forwards})
 	if err != nil {
 		return nil
 	}
@@ -127,10 +122,14 @@ func formOf(s savedChannel, c channel.Credentials, forwards []channel.Forward) [
 }
 
 // stays reports whether a channel is open in a form, and then notes how it is
-// saved now.
+// saved now. What was read before the channel renewed its credentials is old, and
+// the channel stays as it is.
 func (d *Desk) stays(old *opened, s savedChannel, form []byte) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if old != nil && old.openErr == nil && s.revision < old.saved.revision {
+		return true
+	}
 	if old == nil || old.openErr != nil || !bytes.Equal(old.form, form) {
 		return false
 	}
@@ -145,7 +144,7 @@ func (d *Desk) openChannel(ctx context.Context, s savedChannel, forwards []chann
 	if err == nil && form != nil && d.stays(old, s, form) {
 		return
 	}
-	o := &opened{saved: s, form: form, forwards: forwards, opening: &opening{}, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}
+	o := &opened{saved: s, form: form, forwards: forwards, opening: &opening{secrets: digestOf(acct.Credentials)}, status: channel.Status{State: channel.StateConnecting, Since: d.now()}}
 	if err == nil {
 		acct.Forwards = forwards
 		if conn, ok := d.connectors[s.Kind]; ok {

@@ -44,7 +44,11 @@ type opened struct {
 const handover = 250 * time.Millisecond
 
 // opening is the identity of one call of Connector.Open.
-type opening struct{ _ byte }
+type opening struct {
+	// secrets is the digest of the credentials that the channel has, nil while it
+	// is opened only to be validated. d.mu guards it.
+	secrets []byte
+}
 
 func (o *opened) info() channel.Info {
 	if o.ch == nil {
@@ -233,7 +237,7 @@ func (d *Desk) env(id channel.ID, op *opening) channel.Env {
 		Known: func(ctx context.Context, since time.Time, of func(string) bool) iter.Seq2[channel.Known, error] {
 			return d.known(ctx, id, since, of)
 		},
-		SaveCredentials: func(ctx context.Context, c channel.Credentials) error { return d.saveCredentials(ctx, id, op, c) },
+		SaveCredentials: func(ctx context.Context, c channel.Credentials) error { return d.renew(ctx, id, op, c) },
 	}
 }
 
@@ -394,35 +398,4 @@ func (d *Desk) keepFresh(ctx context.Context) {
 		}
 		timer.Stop()
 	}
-}
-
-// saveCredentials keeps renewed credentials. The opening that renewed them goes
-// on; those of other nodes are opened anew.
-func (d *Desk) saveCredentials(ctx context.Context, id channel.ID, op *opening, c channel.Credentials) error {
-	sealed, err := d.sealCredentials(id, c)
-	if err != nil {
-		return err
-	}
-	ref := channelRef(id)
-	_, err = d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{Records: []RecordRef{ref}} }, func(u *unit) error {
-		saved, err := decodeRecords[savedChannel](u.snap, recordChannel)
-		if err != nil {
-			return err
-		}
-		if len(saved) == 0 {
-			return fmt.Errorf("channel %q: %w", id, ErrNotFound)
-		}
-		saved[0].Sealed = sealed
-		return u.putRecord(ref, saved[0])
-	})
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if o := d.channels[id]; o != nil && o.opening == op && o.form != nil {
-		o.saved.Sealed = sealed
-		o.form = formOf(o.saved, c, o.forwards)
-	}
-	return nil
 }
