@@ -290,7 +290,7 @@ func (p *page) comment(ctx context.Context, it *channel.Item, w *whole) error {
 	act := Activity{What: Comment, Verb: Added, By: by, PostBy: at.postBy, Nested: at.top != w.id, Text: w.text}
 	own := at.post != nil && at.post.From != nil && w.from.ID != "" && at.post.From.ID == w.from.ID
 	act.InOwnPost = own && by == ByCustomer
-	if at.topOf != nil && at.topOf.From != nil && at.topOf.From.ID == w.from.ID {
+	if at.topOf != nil && at.topOf.From != nil && p.by(at.topOf.From.ID) == ByCustomer {
 		act.Thread = at.topOf.Message
 	}
 	verdict := p.rules.decide(act)
@@ -340,8 +340,16 @@ func (p *page) beginning(at *place, w *whole, conversation string) channel.Key {
 	t, _ := readConversation(conversation)
 	begins, a, k := at.topOf, Activity{What: Comment, PostBy: at.postBy}, kindComment
 	id := at.top
-	if t.kind == "p" {
+	switch {
+	case t.kind == "p":
 		begins, a, k, id = at.post, Activity{What: Post}, kindPost, w.post
+	case at.parent != nil && at.parent.From != nil && string(at.parent.From.ID) == t.person && begins != nil && begins.From != nil &&
+		begins.From.ID != at.parent.From.ID:
+		// Somebody else's reply in the thread, with a conversation of its own.
+		if p.by(begins.From.ID) == ByCustomer {
+			a.Thread = begins.Message
+		}
+		begins, id, a.Nested = at.parent, string(at.parent.ID), true
 	}
 	if begins == nil || begins.From == nil {
 		return ""

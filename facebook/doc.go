@@ -27,7 +27,9 @@
 //
 // There is one conversation for each person in Messenger ("m:PSID"), and one for
 // each person and top-level comment ("c:PSID:COMMENT") or post of theirs
-// ("p:PSID:POST"), so that people under one post never mix. What the Page writes
+// ("p:PSID:POST"), so that people under one post never mix. Who replies under
+// another's comment that makes a ticket is taken in, too, whatever the reply says, in
+// a conversation and with a ticket of their own. What the Page writes
 // under somebody's comment or post belongs to their conversation. A private reply
 // answers a comment in Messenger; both then have the same contact.
 //

@@ -193,3 +193,44 @@ func TestWhyAPagesItemBecameWhatItDidCanBeRead(t *testing.T) {
 		require.Contains(t, reasons, "rule: the Page's own posts make no tickets")
 	})
 }
+
+// Issue: a reply under a comment that already is a ticket joins it whatever the
+// keyword rule says; several people under one post never mix.
+func TestAReplyUnderATicketedCommentIsTakenInWhoeverWritesIt(t *testing.T) {
+	rules := facebook.Rules{Posts: facebook.Relevant, Comments: true, Keywords: []string{"price"}}
+	inVariants(t, rules, func(w *world) {
+		t := w.t
+		quy := w.fb.AddPerson("Quy")
+		post := w.page.Post("New shoes")
+		first := w.ann.Comment(post, "What is the price?")
+		plain := w.ann.Comment(post, "Nice")
+		own := w.page.Comment(post, "Ask us for the price")
+		w.settle()
+		quy.Comment(first, "I would like to know, too")
+		quy.Comment(plain, "So I think")
+		quy.Comment(own, "And the size?")
+		w.settle()
+		require.Len(t, w.tickets(), 2)
+		// Whom the Page answers in a thread of several people is not told in all forms
+		// of events; an agent answers whom they mean.
+		for _, tk := range w.tickets() {
+			if w.timeline(tk.ID)[0].Text == "I would like to know, too" {
+				require.Equal(t, ticket.StateSent, w.reply(tk.ID, "20, for both of you").State)
+			}
+		}
+		sent := w.fb.Sent()
+		require.Len(t, sent, 1)
+		require.Equal(t, first, sent[0].Recipient, "answers stand under the head of the thread")
+		texts := map[string][]string{}
+		for _, tk := range w.tickets() {
+			for _, m := range w.timeline(tk.ID) {
+				texts[string(tk.Contact)] = append(texts[string(tk.Contact)], m.Text)
+			}
+		}
+		all := make([][]string, 0, len(texts))
+		for _, list := range texts {
+			all = append(all, list)
+		}
+		require.ElementsMatch(t, [][]string{{"What is the price?"}, {"I would like to know, too", "20, for both of you"}}, all)
+	})
+}

@@ -123,7 +123,7 @@ type Activity struct {
 	Nested    bool
 	InOwnPost bool
 	// Text is what was written, and Thread, of a reply, the comment at the
-	// head of the thread if the same person wrote it.
+	// head of the thread if a customer wrote it, whoever that was.
 	Text, Thread string
 }
 
@@ -155,7 +155,7 @@ type Verdict struct {
 //	comment of the Page or staff              ticket with OwnActivity, else join
 //	post or comment, Everything               ticket
 //	post, Relevant with VisitorPosts          ticket
-//	comment on the Page's post, Relevant      ticket if it, or the same person's comment
+//	comment on the Page's post, Relevant      ticket if it, or the customer's comment
 //	  with Comments                             that it replies to, has a keyword
 //	comment nested, or in its author's post   join
 //	the rest                                  ignore
