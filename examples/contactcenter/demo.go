@@ -24,17 +24,19 @@ const (
 )
 
 // demo is a morning of a small shop. The host is the real one; its customers,
-// their mail servers and the shop's own provider run on this machine and talk
-// SMTP with it. The agents are played too.
+// their mail servers, the shop's own provider and a Facebook run on this machine and
+// talk SMTP and HTTP with it. The agents are played too.
 type demo struct {
 	desk  *ticket.Desk
 	store ticket.Store
 	post  *postOffice
+	page  *shopPage
 	table *table
 
 	pace float64 // of all pauses
 
 	support, sales, help *ticket.Channel
+	pageChannel          *ticket.Channel
 	people               map[string]*customer // by address
 
 	mu      sync.Mutex
@@ -55,6 +57,11 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 		return err
 	}
 	defer post.close()
+	page, err := openPage(ctx, &opts)
+	if err != nil {
+		return err
+	}
+	defer page.close()
 	opts.data, opts.store, opts.blobs, opts.config = dir, "memory:", "", ""
 	opts.undo, opts.relay = time.Duration(float64(demoUndo)*opts.demoPace), post.relay.Addr()
 	opts.http, opts.smtp = freeAddress(ctx, opts.http), freeAddress(ctx, opts.smtp)
@@ -62,7 +69,7 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 	if err != nil {
 		return err
 	}
-	d := &demo{desk: h.desk, store: h.store, post: post, table: newTable(stdout, h.desk), pace: opts.demoPace}
+	d := &demo{desk: h.desk, store: h.store, post: post, page: page, table: newTable(stdout, h.desk), pace: opts.demoPace}
 	h.server.pages.hint = "This is a demonstration: sign in as an, binh or carla with the password " + demoPassword + "."
 	if err := d.setUp(ctx, opts.domain, h); err != nil {
 		h.close()
@@ -75,7 +82,7 @@ func runDemo(ctx context.Context, opts options, log *slog.Logger, stdout io.Writ
 			return err
 		}
 		h.server.background.Go(func() {
-			d.act(ctx)
+			d.act(ctx, h.baseURL())
 			if opts.demoExit || ctx.Err() != nil {
 				stop()
 				return
@@ -149,17 +156,21 @@ func (d *demo) setUp(ctx context.Context, domain string, h *host) error {
 	}
 	d.post.forwardTo(d.help.ForwardAddress)
 	d.post.add(domain, h.smtpL.Addr().String())
-	return d.invite()
+	if err := d.invite(); err != nil {
+		return err
+	}
+	return d.connectPage(ctx)
 }
 
 // act is the morning: the script, the agents and the table play at once.
-func (d *demo) act(ctx context.Context) {
+func (d *demo) act(ctx context.Context, baseURL string) {
 	ctx, stop := context.WithCancel(ctx)
 	defer d.playing.Wait()
 	defer stop()
 	d.table.begin()
 	d.playing.Go(func() { d.watch(ctx) })
 	d.post.run(ctx, &d.playing, d.arrived)
+	d.playPage(ctx, baseURL+"/webhooks/facebook")
 	d.script(ctx)
 	d.settle(ctx)
 	d.summary(ctx)
@@ -180,7 +191,8 @@ func (d *demo) think(ctx context.Context, after time.Duration, f func()) {
 	})
 }
 
-// settle waits until nobody thinks and nothing waits to be sent.
+// settle waits until nobody thinks, nothing waits to be sent, and what Facebook
+// told is understood.
 func (d *demo) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, demoSettle)
 	defer cancel()
@@ -190,7 +202,8 @@ func (d *demo) settle(ctx context.Context) {
 		busy := d.busy
 		d.mu.Unlock()
 		sent, err := d.outgoing(ctx)
-		if err != nil || busy > 0 || sent[ticket.StatePending]+sent[ticket.StateSending] > 0 {
+		ledger, lerr := d.desk.Ledger(ctx, "", time.Time{})
+		if err != nil || lerr != nil || busy > 0 || sent[ticket.StatePending]+sent[ticket.StateSending] > 0 || ledger.Waiting > 0 || d.page.fb.Pending() > 0 {
 			quiet = 0
 			continue
 		}

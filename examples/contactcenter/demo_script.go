@@ -10,7 +10,7 @@ import (
 )
 
 // script is what happens in the morning, besides what follows from it. It
-// takes about twenty seconds.
+// takes some 25 seconds.
 func (d *demo) script(ctx context.Context) {
 	duplicate := &letter{from: "dat@saigon-mail.example", to: shopAddress, subject: "Xin lại hóa đơn tháng 10", text: "Chào shop,\n\nTôi cần lại hóa đơn tháng 10.\n"}
 	steps := []struct {
@@ -37,6 +37,8 @@ func (d *demo) script(ctx context.Context) {
 				headers: []string{"List-Id: <lojistas.correio.example>", "Precedence: list", "List-Unsubscribe: <mailto:sair@correio.example>"}})
 		}},
 		{1500 * time.Millisecond, func() { d.present(ctx, "binh", routing.Online) }},
+		{1500 * time.Millisecond, d.comments},
+		{2500 * time.Millisecond, d.messages},
 		{1200 * time.Millisecond, func() { d.write("asks for an invoice", duplicate) }},
 		{800 * time.Millisecond, func() { d.write("has the mail delivered again: the 250 was lost", duplicate) }},
 		{1500 * time.Millisecond, func() { d.writeFirst(ctx, "an", d.people["ghost@post.example"]) }},

@@ -116,6 +116,9 @@ func (d *demo) show(ctx context.Context, e *ticket.Event) {
 	case ticket.EventMessageState:
 		what := map[string]string{"sent": "the mail has left", "bounced": "the mail came back", "cancelled": "takes the answer back in time",
 			"failed": "the mail was refused", "uncertain": "nobody knows whether it left"}[e.Data["state"]]
+		if e.Data["state"] == string(ticket.StateSent) && e.Channel == d.pageChannel.ID {
+			what = "the answer is on Facebook"
+		}
 		if e.Data["state"] == string(ticket.StateCancelled) {
 			who = d.agentName(ctx, string(e.Agent))
 		}
@@ -247,7 +250,8 @@ func (d *demo) summary(ctx context.Context) {
 	t.sayf("What became of it %d tickets: %s", len(tickets), counts(byStatus))
 	t.sayf("What went out     %s", counts(sent))
 	left := sent[ticket.StateSent] + sent[ticket.StateBounced]
-	t.sayf("What arrived      %d mails at the customers' servers and %d came back, of %d that left", d.post.arrivals(), sent[ticket.StateBounced], left)
+	t.sayf("What arrived      %d mails at the customers' servers and %d answers on Facebook, %d came back, of %d that left",
+		d.post.arrivals(), len(d.page.fb.Sent()), sent[ticket.StateBounced], left)
 }
 
 func sum(m map[channel.Cause]int64) (n int64) {

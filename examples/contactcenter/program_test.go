@@ -236,8 +236,9 @@ func TestTheDemoPlaysAndAddsUp(t *testing.T) {
 	require.True(t, strings.HasPrefix(s, `{"ready":true,"http":`), "the ready line comes first")
 	for _, want := range []string{"Lê Minh Châu", "João Conceição", "Emma Clarke", "takes the answer back in time", "the mail came back",
 		"joins the ticket by its thread", "holds a mail: unmatched", "the ticket is open again", "is away; a robot answers",
-		"12 received = 10 messages + 1 applied + 0 notices + 0 ignored + 1 quarantined: adds up (and 1 duplicates)",
-		"1 bounced, 1 cancelled, 7 sent", "7 mails at the customers' servers and 1 came back, of 8 that left"} {
+		"comments: Giá bao nhiêu vậy shop?", "reads under the comment: Dạ ghế này", "gets in Messenger: Dạ còn màu đen", "the answer is on Facebook",
+		"18 received = 12 messages + 3 applied + 0 notices + 2 ignored + 1 quarantined: adds up (and 1 duplicates)",
+		"1 bounced, 1 cancelled, 9 sent", "7 mails at the customers' servers and 2 answers on Facebook, 1 came back, of 10 that left"} {
 		require.Contains(t, s, want, s)
 	}
 	require.NotContains(t, s, "could not")
