@@ -49,6 +49,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/bodies"
 )
 
 // Bucket is a [ticket.Blobs] in a bucket. Make one with [New].
@@ -64,26 +65,8 @@ var _ ticket.Blobs = (*Bucket)(nil)
 // [blob.PrefixedBucket].
 func New(b *blob.Bucket) *Bucket { return &Bucket{b: b} }
 
-// maxID bounds ids, far above a UUID and below what drivers take.
-const maxID = 128
-
 // ErrID says that an id cannot be the key of an object.
 var ErrID = errors.New("bucket: an id has 1 to 128 lower-case letters, digits, '-' and '_', and begins with a letter or digit")
-
-func valid(id string) bool {
-	if id == "" || len(id) > maxID {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		case (c == '-' || c == '_') && i > 0:
-		default:
-			return false
-		}
-	}
-	return true
-}
 
 // failed returns the error of an attempt, that of the context if it ended.
 func failed(ctx context.Context, what string, err error) error {
@@ -96,7 +79,7 @@ func failed(ctx context.Context, what string, err error) error {
 // Put stores what r yields as one object. Putting an id again replaces it at
 // once. An id that cannot be a key is refused with [ErrID].
 func (b *Bucket) Put(ctx context.Context, id ticket.BodyID, r io.Reader) (size int64, err error) {
-	if !valid(string(id)) {
+	if !bodies.ValidID(string(id)) {
 		return 0, ErrID
 	}
 	if err := ctx.Err(); err != nil {
@@ -127,31 +110,18 @@ func (b *Bucket) Put(ctx context.Context, id ticket.BodyID, r io.Reader) (size i
 func copyTo(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 	// The wrapping also hides the writer's ReadFrom, with which some drivers ask
 	// for a buffer of their own beside the upload's.
-	n, err := io.Copy(struct{ io.Writer }{w}, &reader{ctx, r})
+	n, err := io.Copy(struct{ io.Writer }{w}, bodies.Reader(ctx, r))
 	if err == nil {
 		err = ctx.Err()
 	}
 	return n, err
 }
 
-// reader ends with its context.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
-}
-
 // Open returns a reader of an object, which can seek: what is skipped is not
 // fetched. It returns an error wrapping [ticket.ErrNotFound] when there is none.
 // The context must last as long as the reader is used.
 func (b *Bucket) Open(ctx context.Context, id ticket.BodyID) (io.ReadCloser, error) {
-	if !valid(string(id)) {
+	if !bodies.ValidID(string(id)) {
 		return nil, fmt.Errorf("bucket: open: %w", ticket.ErrNotFound) // since it was never put
 	}
 	if err := ctx.Err(); err != nil {
@@ -169,7 +139,7 @@ func (b *Bucket) Open(ctx context.Context, id ticket.BodyID) (io.ReadCloser, err
 
 // Delete removes an object; an absent one is fine.
 func (b *Bucket) Delete(ctx context.Context, id ticket.BodyID) error {
-	if !valid(string(id)) {
+	if !bodies.ValidID(string(id)) {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -198,7 +168,7 @@ func (b *Bucket) List(ctx context.Context, f func(id ticket.BodyID, size int64, 
 		case err != nil:
 			return failed(ctx, "list", err)
 		}
-		if o.IsDir || !valid(o.Key) {
+		if o.IsDir || !bodies.ValidID(o.Key) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

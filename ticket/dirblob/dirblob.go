@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/bodies"
 	"github.com/anteroom/anteroom/ticket/internal/disk"
 )
 
@@ -46,8 +47,6 @@ const (
 	temporary = ".put-" // begins the names of files that are being written
 	// staleAfter is the age from which on a temporary file is a crash's.
 	staleAfter = 24 * time.Hour
-	// maxID bounds ids, far above a UUID and below what file systems take.
-	maxID = 128
 )
 
 // An Option changes how [Open] opens a folder.
@@ -167,7 +166,7 @@ var ErrID = errors.New("dirblob: an id has 1 to 128 lower-case letters, digits, 
 // file returns the path of a blob. The rule for ids leaves no way out of the
 // folder and no two ids in one file, also where letter case does not count.
 func (d *Dir) file(id ticket.BodyID) (string, error) {
-	if !valid(string(id)) {
+	if !bodies.ValidID(string(id)) {
 		return "", ErrID
 	}
 	h := fnv.New32a()
@@ -177,21 +176,6 @@ func (d *Dir) file(id ticket.BodyID) (string, error) {
 }
 
 const ending = ".blob"
-
-func valid(id string) bool {
-	if id == "" || len(id) > maxID {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		case (c == '-' || c == '_') && i > 0:
-		default:
-			return false
-		}
-	}
-	return true
-}
 
 // Put stores what r yields. Putting an id again replaces it at once; whoever
 // reads the old one goes on reading that. An id that cannot be a file's name is
@@ -241,7 +225,7 @@ func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, er
 			_ = d.fs.Remove(f.Name())
 		}
 	}()
-	if size, err = io.Copy(f, &reader{ctx, r}); err != nil {
+	if size, err = io.Copy(f, bodies.Reader(ctx, r)); err != nil {
 		return 0, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -261,19 +245,6 @@ func (d *Dir) put(ctx context.Context, path string, r io.Reader) (size int64, er
 		return 0, err
 	}
 	return size, d.fs.SyncDir(shard)
-}
-
-// reader ends with its context.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }
 
 // Open returns a reader of a blob, which can seek. It returns an error wrapping
@@ -332,7 +303,7 @@ func (d *Dir) List(ctx context.Context, f func(id ticket.BodyID, size int64, at 
 			return err
 		}
 		id, is := strings.CutSuffix(e.Name(), ending)
-		if !is || !valid(id) {
+		if !is || !bodies.ValidID(id) {
 			return nil
 		}
 		info, err := e.Info()
