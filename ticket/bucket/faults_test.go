@@ -132,6 +132,7 @@ func TestADeskKeepsAndCollectsItsBodiesInABucket(t *testing.T) {
 		require.NoError(t, err)
 		raw, err := io.ReadAll(r)
 		require.NoError(t, err)
+		require.NoError(t, r.Close())
 		require.Equal(t, "a raw form of more than ten bytes", string(raw))
 		cancel()
 		require.NoError(t, <-done)
