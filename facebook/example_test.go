@@ -48,6 +48,7 @@ func Example() {
 
 	check(fb.Subscribe(app.Webhook(), "chosen by the host"))
 	running.Go(func() { fb.Run(ctx) })
+	check(fb.Wait(ctx, func() bool { return len(fb.Subscribed(shop.ID)) > 0 })) // the desk has seen to it
 	post := shop.Post("New shoes")
 	ann.Comment(post, "How nice!") // no keyword: left alone
 	ann.Comment(post, "What is the price?")
