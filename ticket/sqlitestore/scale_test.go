@@ -67,7 +67,8 @@ func fillBoth(b *testing.B) [2]*scaletest.Filled {
 
 // BenchmarkScale reads lists of fifty in a store with a million tickets and in
 // one with ten thousand, in turns, and compares the medians. Filling takes
-// minutes, once if the databases are kept:
+// minutes, once if the databases are kept. With -scale.cold nothing of either is in
+// memory when a list is read:
 //
 //	go test -run='^$' -bench=Scale -benchtime=200x -timeout=2h -scale.dir=/var/tmp/scale ./ticket/sqlitestore
 func BenchmarkScale(b *testing.B) {
