@@ -294,7 +294,9 @@ type Env struct {
 // Sink takes items in. See the package documentation on delivery. One that also
 // keeps bodies while they arrive is a [BodyKeeper].
 type Sink interface {
-	// Accept commits all items or none. Nil means durable.
+	// Accept commits items, in their order. Nil means that all are durable; after
+	// an error some of the first may be, too, and are duplicates when they come
+	// again.
 	Accept(ctx context.Context, items ...*Item) error
 }
 

@@ -24,10 +24,11 @@
 // Accept returning nil means that every item of the call is durably committed,
 // or was before (a duplicate is a success). Only then may the channel
 // acknowledge to its source: answer SMTP 250, answer a webhook with 200, move a
-// cursor. Any error means that nothing of the call is committed and nothing may
-// be acknowledged, so that the source delivers again; the next delivery of the
-// same thing carries the same [Item].Keys, which is how its effect stays one.
-// No queue in memory may stand between the source and Accept.
+// cursor. Any error means that nothing of the call may be acknowledged, so that
+// the source delivers again; the next delivery of the same thing carries the same
+// [Item].Keys, which is how its effect stays one: the first items of the call may
+// be committed all the same, and then are duplicates. No queue in memory may
+// stand between the source and Accept.
 //
 // In the other direction a send ends as exactly one [Outcome]. The channel calls
 // [Outbound].Handed immediately before the point of no return (the final dot,

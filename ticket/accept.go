@@ -59,8 +59,11 @@ func (r *storedRaw) note(ref BodyRef) {
 
 var _ channel.Sink = (*Desk)(nil)
 
-// Accept commits items, all or none; see channel.Sink. Nil means durable. A
-// duplicate is a success. It is how channels deliver, and how a host injects.
+// Accept commits items, in their order; see channel.Sink. Nil means that all are
+// durable. A duplicate is a success. It is how channels deliver, and how a host
+// injects. Items of one call go into one commit as long as that wins its races
+// against other writers, and into several where it does not. After an error the
+// first ones may be committed; offered again, they are duplicates.
 //
 // Errors: channel.ErrInactive while the channel is off, unless it is one that
 // ignores what comes then (Info.Fleeting); an error wrapping channel.ErrRejected for an item that can never be taken (an unknown channel,
@@ -144,9 +147,58 @@ func (d *Desk) identify(a *arrival) {
 	}
 }
 
-// take decides on arrivals together and commits. also, if set, adds to the
-// same commit.
+// togetherTries is how often arrivals that are decided on together lose a race
+// before they are taken apart.
+const togetherTries = 3
+
+// take decides on arrivals and commits, in their order. All that came together
+// are in one commit, unless that loses its races: who changes much loses
+// against those who change little, for as long as there are any. Then the first
+// half goes alone, and so on down to single ones. After an error some may be
+// committed, the first ones.
+//
+// also, if set, adds to the commit, which then stays one.
 func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, also func(u *unit) error) error {
+	all, most := len(arrivals), len(arrivals)
+	for {
+		part, races := arrivals[:min(most, len(arrivals))], maxTries
+		if len(part) > 1 && also == nil {
+			races = togetherTries
+		}
+		switch err := d.takeTogether(ctx, part, races, began, also); {
+		case errors.Is(err, ErrBusy) && races < maxTries:
+			most = (len(part) + 1) / 2
+			continue
+		case err != nil:
+			d.giveUp(ctx, arrivals, err)
+			if done := all - len(arrivals); done > 0 {
+				err = fmt.Errorf("ticket: accept: %d of %d are committed: %w", done, all, err)
+			}
+			return err
+		}
+		if arrivals = arrivals[len(part):]; len(arrivals) == 0 {
+			return nil
+		}
+	}
+}
+
+// giveUp removes what was put into Blobs for arrivals that could not be
+// committed.
+func (d *Desk) giveUp(ctx context.Context, arrivals []*arrival, err error) {
+	// A commit that failed to say so may have happened; what it refers to must
+	// stay.
+	maybe := errors.Is(err, errMaybeCommitted)
+	if ids := giveBack(arrivals, unused(arrivals, nil), maybe); maybe {
+		d.collectAll(ctx, ids)
+	} else {
+		d.deleteBlobs(ctx, ids)
+	}
+}
+
+// takeTogether decides on arrivals and commits them, all or none. ErrBusy says
+// that they lost that many races. After an error it can be called again with any
+// of them.
+func (d *Desk) takeTogether(ctx context.Context, arrivals []*arrival, races int, began time.Time, also func(u *unit) error) error {
 	for _, a := range arrivals {
 		if err := d.readConversation(ctx, a); err != nil {
 			return err
@@ -160,7 +212,7 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 		return w
 	}
 	var results []result
-	u, err := d.decide(ctx, Actor{Kind: ActorCustomer}, want, func(u *unit) error {
+	u, err := d.decideWithin(ctx, races, Actor{Kind: ActorCustomer}, want, func(u *unit) error {
 		results = results[:0]
 		for _, a := range arrivals {
 			if u.isCommitted(a) {
@@ -191,14 +243,6 @@ func (d *Desk) take(ctx context.Context, arrivals []*arrival, began time.Time, a
 		return nil
 	})
 	if err != nil {
-		// A commit that failed to say so may have happened; what it refers to
-		// must stay.
-		maybe := errors.Is(err, errMaybeCommitted)
-		if ids := giveBack(arrivals, unused(arrivals, nil), maybe); maybe {
-			d.collectAll(ctx, ids)
-		} else {
-			d.deleteBlobs(ctx, ids)
-		}
 		return err
 	}
 	d.deleteBlobs(ctx, giveBack(arrivals, unused(arrivals, u), false))

@@ -282,13 +282,18 @@ const turnWait = 500 * time.Millisecond
 // be called more than once. If decide returns errNothing, nothing is written
 // and decide's unit returned. Who loses maxTries races gets ErrBusy.
 func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide func(u *unit) error) (*unit, error) {
-	queues, lost, turn := false, false, false
+	return d.decideWithin(ctx, maxTries, by, want, decide)
+}
+
+// decideWithin is decide that gets ErrBusy after losing that many races.
+func (d *Desk) decideWithin(ctx context.Context, races int, by Actor, want func() Want, decide func(u *unit) error) (*unit, error) {
+	queues, turn, lost, reads := false, false, 0, 0
 	defer func() {
 		if turn {
 			<-d.losers
 		}
 	}()
-	for try := 1; ; try++ {
+	for {
 		if d.retired.Load() && ctx.Value(drainKey{}) == nil {
 			return nil, ErrRetired
 		}
@@ -311,15 +316,15 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 		case errors.Is(err, errNothing):
 			return u, nil
 		case errors.Is(err, errPoison):
-			try-- // one more item is known to be poison: that is progress
-			continue
+			continue // one more item is known to be poison: that is progress
 		case errors.Is(err, errQueues):
 			queues = true
 			continue
-		case errors.Is(err, errAgain) && try < maxTries:
-			continue
 		case errors.Is(err, errAgain):
-			return nil, ErrBusy
+			if reads++; reads == maxTries {
+				return nil, ErrBusy
+			}
+			continue
 		case err != nil:
 			return nil, err
 		}
@@ -328,6 +333,7 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 			d.committed(ctx, u)
 			return u, nil
 		}
+		lost++
 		switch raced := errors.Is(err, ErrConflict) || errors.Is(err, ErrLimit); {
 		case errors.Is(err, ErrRetired), errors.Is(err, ErrImporting):
 			return nil, err
@@ -335,22 +341,21 @@ func (d *Desk) decide(ctx context.Context, by Actor, want func() Want, decide fu
 			return nil, fmt.Errorf("ticket: commit: %w", errors.Join(err, errMaybeCommitted))
 		case errors.Is(err, ErrNotHeld):
 			return nil, fmt.Errorf("ticket: commit: %w", err) // it is another node's to decide
-		case try >= maxTries:
+		case lost >= races:
 			return nil, fmt.Errorf("ticket: commit: %w (%v)", ErrBusy, err) //nolint:errorlint // ErrConflict is for what reading again does not mend
 		case errors.Is(err, ErrLimit):
 			if err := d.checkBodies(ctx, u.kept); err != nil {
 				return nil, err
 			}
 		}
-		if !lost {
-			lost = true
+		if lost == 1 {
 			if turn, err = d.awaitTurn(ctx); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		// Full jitter keeps nodes that met once from meeting again.
-		if err := sleep(ctx, rand.N(time.Millisecond<<min(try, 7))); err != nil {
+		if err := sleep(ctx, rand.N(time.Millisecond<<min(lost, 7))); err != nil {
 			return nil, err
 		}
 	}

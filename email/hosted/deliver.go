@@ -178,7 +178,7 @@ func better(a, b email.Context) bool {
 	return strings.Contains(a.Envelope.To, "+") && !strings.Contains(b.Envelope.To, "+")
 }
 
-// commit has the parcels of one sink accepted, all or none.
+// commit has the parcels of one sink accepted together.
 func (d *delivery) commit(mail *email.Mail, group []*parcel) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -98,7 +98,7 @@ func (q *query) sql(ranks []int64, limit int) string {
 }
 
 // withoutScans lasts to the end of the transaction.
-const withoutScans = "SELECT set_config('enable_seqscan', 'off', true)"
+const withoutScans = "SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 
 // page reads a page. scan also returns the place of the row.
 func page[V any](ctx context.Context, c conn, s *statements, q *query, p ticket.Page, ranks []int64,

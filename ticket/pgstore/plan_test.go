@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -206,4 +207,55 @@ func everyStatementUsesAnIndex(t *testing.T, rec *recorder) {
 			t.Errorf("for any arguments: %s\n%s", q.sql, generic)
 		}
 	}
+}
+
+// Where the server expects many rows it compiles a statement before it runs it,
+// and of circles that are followed it expects far too many. Compiling takes some
+// hundred times as long as the reading.
+func TestNoSnapshotIsCompiled(t *testing.T) {
+	t.Parallel()
+	b, rec := crowded(t)
+	s := b.Portal("main")
+	keys := make([]ticket.Key, 300) // of fifty mails
+	for i := range keys {
+		keys[i] = ticket.NewKey("mail", fmt.Sprint(i))
+	}
+	read := func() {
+		_, err := s.Snapshot(t.Context(), ticket.Want{Keys: keys, Follow: true})
+		require.NoError(t, err)
+		_, err = s.Snapshot(t.Context(), ticket.Want{Messages: make([]ticket.MessageID, 300), Follow: true})
+		require.NoError(t, err)
+	}
+	require.NotContains(t, explained(t, b, rec, true, read), "JIT:")
+	var can bool
+	require.NoError(t, b.pool.QueryRow(t.Context(), "SELECT pg_jit_available()").Scan(&can))
+	if can {
+		require.Contains(t, explained(t, b, rec, false, read), "JIT:", "else nothing is shown")
+	}
+}
+
+// explained returns what the server says of all statements that f runs, with the
+// settings that they have, or without.
+func explained(t *testing.T, b *Backend, rec *recorder, settings bool, f func()) string {
+	t.Helper()
+	rec.clear()
+	f()
+	var out strings.Builder
+	for _, q := range rec.statements(b) {
+		tx, err := b.pool.Begin(t.Context())
+		require.NoError(t, err)
+		for _, s := range q.settings {
+			if settings {
+				_, err := tx.Exec(t.Context(), s.sql, s.args...)
+				require.NoError(t, err)
+			}
+		}
+		rows, err := tx.Query(t.Context(), "EXPLAIN "+q.sql, q.args...)
+		require.NoError(t, err)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err, q.sql)
+		require.NoError(t, tx.Rollback(t.Context()))
+		out.WriteString(strings.Join(lines, "\n") + "\n")
+	}
+	return out.String()
 }

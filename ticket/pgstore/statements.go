@@ -235,7 +235,8 @@ func newStatements(schema string) *statements {
 	// Rows are looked up by their keys, however few there were when the statement
 	// was planned, and it is planned once.
 	s.settings = `SELECT set_config('statement_timeout', $1::text, true), set_config('plan_cache_mode', 'force_generic_plan', true),
-		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+		set_config('jit', 'off', true)`
 	return s
 }
 
