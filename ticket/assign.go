@@ -67,14 +67,17 @@ func (d *Desk) assignQueue(ctx context.Context, triggers []*Work) error {
 // the lease may have died.
 const maxLeaseTries = 6
 
-// lookLater puts triggers back for a second.
+// lookLater puts triggers back for up to a second, as one: they all say the same.
+// During a long look each ticket that comes in makes another, and every node would
+// ask for all of them again and again. They are due at whole seconds, to meet.
 func (d *Desk) lookLater(ctx context.Context, triggers []*Work) error {
 	_, err := d.decide(ctx, Actor{Kind: ActorSystem}, func() Want { return Want{} }, func(u *unit) error {
-		for _, w := range triggers {
-			again := *w
-			again.Owner, again.LeaseUntil = "", time.Time{}
-			again.NotBefore = u.now.Add(backoff(1, time.Second, time.Second))
-			u.addWork(&again)
+		again := *triggers[0]
+		again.Owner, again.LeaseUntil = "", time.Time{}
+		again.NotBefore = u.now.Truncate(time.Second).Add(time.Second)
+		u.addWork(&again)
+		for _, w := range triggers[1:] {
+			u.done(w)
 		}
 		return nil
 	})

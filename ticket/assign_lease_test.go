@@ -1,7 +1,9 @@
 package ticket_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,4 +38,63 @@ func TestLeasesOfADeadNodeHoldUpNothingButTheirQueues(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Zero(t, o.owners()[""], "its queues go on when the leases are over")
 	})
+}
+
+// While one node looks at a queue for long, what else comes in makes no more and
+// more work for the others.
+func TestTriggersThatWaitForAnotherNodesLookBecomeOne(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		s := &triggers{Store: o.cfg.Store}
+		o.stop()
+		o.cfg.Store = s
+		o.open()
+		o.mailbox(box, ticket.Settings{Queue: "support"})
+		begun := time.Now()
+		held, err := s.Lease(o.ctx, "assign:support", "another", begun, begun.Add(time.Hour))
+		require.NoError(t, err)
+		require.True(t, held)
+		const mails = 40
+		for i := range mails {
+			o.write(box, fmt.Sprintf("c%d@c%d.example", i, i), "Hi", "x")
+		}
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, s.left(), 2)
+		require.Equal(t, mails, o.owners()[""])
+		time.Sleep(time.Hour)
+		require.Zero(t, o.owners()[""])
+		require.Zero(t, s.left())
+	})
+}
+
+// triggers counts those that are in the store.
+type triggers struct {
+	ticket.Store
+	mu  sync.Mutex
+	ids map[ticket.WorkID]bool
+}
+
+func (s *triggers) Commit(ctx context.Context, c *ticket.Changes) error {
+	err := s.Store.Commit(ctx, c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids == nil {
+		s.ids = map[ticket.WorkID]bool{}
+	}
+	if err == nil {
+		for _, w := range c.Works {
+			if w.Kind == ticket.WorkAssign {
+				s.ids[w.ID] = true
+			}
+		}
+		for _, d := range c.Done {
+			delete(s.ids, d.ID)
+		}
+	}
+	return err
+}
+
+func (s *triggers) left() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ids)
 }
