@@ -34,7 +34,7 @@ func crowded(t *testing.T) (*Backend, *recorder) {
 		`INSERT INTO anteroom.messages SELECT $1::bigint, 'id' || i, 1, 'id' || i / 3, 'id' || i / 3, '{}' FROM g`,
 		`INSERT INTO anteroom.words SELECT $1::bigint, 'id' || i, 'id' || i / 3, array_to_tsvector(ARRAY['a' || $1::bigint || ' word' || i, 'a' || $1::bigint || ' common']) FROM g`,
 		`INSERT INTO anteroom.items SELECT $1::bigint, 'id' || i, 1, 'ch' || i % 20, '2026', 'd' || i % 7, '', 'id' || i, '{}' FROM g`,
-		`INSERT INTO anteroom.ledger SELECT $1::bigint, 'day' || i, 'ch', 'd', '', 1 FROM g`,
+		`INSERT INTO anteroom.ledger SELECT $1::bigint, 'day' || i, 'ch' || i % 20, 'd', '', 1 FROM g`,
 		`INSERT INTO anteroom.works SELECT $1::bigint, 'id' || i, 1, 'l' || i % 20, i, 0, i, false, '', 0, '{}' FROM g`,
 		`INSERT INTO anteroom.leases SELECT $1::bigint, 'n' || i, 'o', 1 FROM g`,
 		`INSERT INTO anteroom.records SELECT $1::bigint, 'k' || i % 500, 'id' || i, 1, '' FROM g`,
