@@ -205,7 +205,13 @@ func (f *finder) indexed(s scope, ids []string, word string) ([]*ticket.Ticket, 
 		by = []string{word}
 		others = " AND ts_match_vq(words, " + q.arg(s.match(f.id, ids, f.words)) + "::tsquery)"
 	}
-	q.and("id IN (SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(f.id, ids, by)) + "::tsquery AND portal = $1" + others + ")")
+	matching := "SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(f.id, ids, by)) + "::tsquery AND portal = $1" + others
+	if word != "" {
+		// As a join it could be made to read all newer tickets first.
+		q.and("id = ANY(ARRAY(" + matching + "))")
+	} else {
+		q.and("id IN (" + matching + ")")
+	}
 	q.indexed = true
 	return page(f.ctx, f.c, f.p.b.sql, q, f.pg, ranks, scanTicket)
 }
