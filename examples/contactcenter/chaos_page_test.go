@@ -27,6 +27,7 @@ type wall struct {
 	channel string
 	people  []*graphtest.Person
 	written []int // messages of each person
+	pause   int   // between two, at the least, in milliseconds
 	agent   *answerer
 	end     func() // of the delivery of webhooks
 }
@@ -34,7 +35,10 @@ type wall struct {
 // openPage connects a Page. Webhooks go to whichever process is there.
 func (c *town) openPage() *wall {
 	c.t.Helper()
-	w := &wall{c: c, page: c.graph.AddPage("Shop"), written: make([]int, chaosVisitors)}
+	w := &wall{c: c, page: c.graph.AddPage("Shop"), written: make([]int, chaosVisitors), pause: 300}
+	if *crashRounds > 0 {
+		w.pause = 100
+	}
 	admin := c.graph.AddPerson("Admin")
 	require.NoError(c.t, c.graph.SubscribeURL(c.http+"/webhooks/facebook", "verify"))
 	w.channel = c.connect(object{"kind": "facebook.page", "name": "Shop", "settings": object{"queue": "support"},
@@ -59,7 +63,7 @@ func (w *wall) run(ctx context.Context, busy *sync.WaitGroup) {
 			for ctx.Err() == nil {
 				p.Write(w.page.ID, fmt.Sprintf("Tin %d.%d", i, w.written[i]))
 				w.written[i]++
-				linger(ctx, time.Duration(100+rnd.IntN(400))*time.Millisecond)
+				linger(ctx, time.Duration(w.pause+rnd.IntN(4*w.pause))*time.Millisecond)
 			}
 		})
 	}

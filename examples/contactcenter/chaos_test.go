@@ -28,9 +28,10 @@ import (
 )
 
 const (
-	chaosNodes  = 3
-	chaosRounds = 4           // of the short form
-	chaosLease  = time.Minute // ticket.Timing's default
+	chaosNodes   = 3
+	chaosLease   = time.Minute // ticket.Timing's default
+	chaosRounds  = 4           // of the short form
+	chaosSenders = 8           // of the short form
 )
 
 // town is several processes of the program on one database, behind a balancer.
@@ -47,6 +48,7 @@ type node struct {
 	name      string // of the process
 	launches  int
 	cmd       *exec.Cmd
+	out       *bufio.Reader
 	mu        sync.Mutex
 	http, tcp string // empty while it gets no new connections
 }
@@ -56,9 +58,9 @@ type node struct {
 // and agents are served by whichever process is there.
 func TestNothingIsLostOrDoubledAmongNodesAndRestarts(t *testing.T) {
 	t.Parallel()
-	rounds, seed := chaosRounds, *crashSeed
+	rounds, customers, seed := chaosRounds, chaosSenders, *crashSeed
 	if *crashRounds > 0 {
-		rounds = *crashRounds
+		rounds, customers = *crashRounds, crashSenders
 	}
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -70,7 +72,7 @@ func TestNothingIsLostOrDoubledAmongNodesAndRestarts(t *testing.T) {
 	var busy sync.WaitGroup
 	defer busy.Wait()
 	defer stop()
-	senders := make([]*sender, crashSenders)
+	senders := make([]*sender, customers)
 	for i := range senders {
 		senders[i] = newSender(c.site, i)
 		busy.Go(func() { senders[i].run(work) })
@@ -115,6 +117,10 @@ func TestNothingIsLostOrDoubledAmongNodesAndRestarts(t *testing.T) {
 	c.drain()
 	c.customersAnswer(senders)
 	c.drain()
+	last := c.count("SELECT max(cursor) FROM anteroom.events")
+	for _, feed := range feeds {
+		feed.finish(last)
+	}
 	items := compareSite(c.site, senders, agents, feeds[0])
 	require.Equal(t, items, c.count("SELECT count(*) FROM anteroom.items WHERE channel <> ALL($1)", c.apart))
 	for _, feed := range feeds[1:] {
@@ -153,6 +159,17 @@ func openTown(t *testing.T, seed uint64) *town {
 	t.Cleanup(srv.Close)
 	c.graph = graphtest.New(graphtest.Options{URL: srv.URL})
 	t.Cleanup(func() {
+		require.NoError(t, c.db.Close())
+		if t.Failed() {
+			t.Logf("the programs' log:\n%s", tail(s.logs.String(), 20_000))
+		}
+	})
+	for i := range chaosNodes {
+		c.nodes = append(c.nodes, &node{name: fmt.Sprint("node", i)})
+	}
+	s.http = "http://" + c.balance(func(n *node) string { return strings.TrimPrefix(n.http, "http://") })
+	s.smtp = c.balance(func(n *node) string { return n.tcp })
+	t.Cleanup(func() { // before the balancers end, which wait for their connections
 		for _, n := range c.nodes {
 			if n.cmd != nil {
 				_ = n.cmd.Process.Signal(syscall.SIGCONT)
@@ -160,18 +177,13 @@ func openTown(t *testing.T, seed uint64) *town {
 				_ = n.cmd.Wait()
 			}
 		}
-		require.NoError(t, c.db.Close())
-		if t.Failed() {
-			t.Logf("the programs' log:\n%s", tail(s.logs.String(), 20_000))
-		}
 	})
-	for i := range chaosNodes {
-		n := &node{name: fmt.Sprint("node", i)}
-		c.nodes = append(c.nodes, n)
-		c.launchNode(n)
+	for _, n := range c.nodes {
+		c.startNode(n) // all at once, on an empty database
 	}
-	s.http = "http://" + c.balance(func(n *node) string { return strings.TrimPrefix(n.http, "http://") })
-	s.smtp = c.balance(func(n *node) string { return n.tcp })
+	for _, n := range c.nodes {
+		c.awaitNode(n)
+	}
 	close(s.changed)
 	s.furnish()
 	return c
@@ -180,16 +192,27 @@ func openTown(t *testing.T, seed uint64) *town {
 // launchNode starts a process and waits until it serves.
 func (c *town) launchNode(n *node) {
 	c.t.Helper()
+	c.startNode(n)
+	c.awaitNode(n)
+}
+
+func (c *town) startNode(n *node) {
+	c.t.Helper()
 	n.launches++
-	n.cmd = exec.Command(c.path, "-data", c.data, "-http", "127.0.0.1:0", "-smtp", "127.0.0.1:0", "-relay", c.relay.Addr(), "-undo", "0s",
+	cmd := exec.Command(c.path, "-data", c.data, "-http", "127.0.0.1:0", "-smtp", "127.0.0.1:0", "-relay", c.relay.Addr(), "-undo", "0s",
 		"-store", c.url+"&application_name="+n.process(), "-blobs", "file://"+c.data+"/blobs", "-node", n.process())
-	n.cmd.Env = []string{"HOME=" + c.home, "ANTEROOM_TOKEN=" + testToken, "FACEBOOK_APP_ID=" + c.graph.AppID(), "FACEBOOK_APP_SECRET=" + c.graph.AppSecret(),
+	cmd.Env = []string{"HOME=" + c.home, "ANTEROOM_TOKEN=" + testToken, "FACEBOOK_APP_ID=" + c.graph.AppID(), "FACEBOOK_APP_SECRET=" + c.graph.AppSecret(),
 		"FACEBOOK_VERIFY_TOKEN=verify", "FACEBOOK_GRAPH=" + c.graph.URL()}
-	n.cmd.Stderr = c.logs
-	out, err := n.cmd.StdoutPipe()
+	cmd.Stderr = c.logs
+	out, err := cmd.StdoutPipe()
 	require.NoError(c.t, err)
-	require.NoError(c.t, n.cmd.Start())
-	line, err := bufio.NewReader(out).ReadBytes('\n')
+	require.NoError(c.t, cmd.Start())
+	n.cmd, n.out = cmd, bufio.NewReader(out)
+}
+
+func (c *town) awaitNode(n *node) {
+	c.t.Helper()
+	line, err := n.out.ReadBytes('\n')
 	require.NoError(c.t, err, tail(c.logs.String(), 2000))
 	var ready struct{ HTTP, SMTP string }
 	require.NoError(c.t, json.Unmarshal(line, &ready))

@@ -296,15 +296,28 @@ type follower struct {
 
 func (f *follower) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		status, out, err := f.s.call(ctx, "GET", fmt.Sprintf("/api/events?limit=200&after=%d", len(f.seen)), nil)
-		events, _ := out["events"].([]any)
-		for _, e := range events {
-			o, _ := e.(object)
-			f.seen = append(f.seen, o)
-		}
-		if err != nil || status != 200 || len(events) == 0 {
+		if !f.read(ctx) {
 			linger(ctx, 20*time.Millisecond)
 		}
+	}
+}
+
+// read reads what comes next, and reports whether there was something.
+func (f *follower) read(ctx context.Context) bool {
+	status, out, err := f.s.call(ctx, "GET", fmt.Sprintf("/api/events?limit=200&after=%d", len(f.seen)), nil)
+	events, _ := out["events"].([]any)
+	for _, e := range events {
+		o, _ := e.(object)
+		f.seen = append(f.seen, o)
+	}
+	return err == nil && status == 200 && len(events) > 0
+}
+
+// finish goes on to the last event.
+func (f *follower) finish(last int) {
+	f.s.t.Helper()
+	for len(f.seen) < last {
+		require.True(f.s.t, f.read(f.s.t.Context()), "%d of %d events are there", len(f.seen), last)
 	}
 }
 

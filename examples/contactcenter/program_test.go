@@ -36,9 +36,12 @@ func pemOf(t *testing.T, ca *emailtest.CA, name string) (cert, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
+// bin is a folder that the end of all tests removes.
+var bin = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "contactcenter-test-") })
+
 // program is the built program, made once.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "contactcenter-test-")
+	dir, err := bin()
 	if err != nil {
 		return "", err
 	}
@@ -52,8 +55,8 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := cluster.Main(m)
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if dir, err := bin(); err == nil {
+		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
