@@ -74,7 +74,7 @@ func TestWhatWasReadBeforeAChannelRenewedItsCredentialsDoesNotReopenIt(t *testin
 		})
 		second := o.connect(channeltest.MemoryAccount{Address: box, Mail: true, Password: "old"}, ticket.Settings{})
 		opened := 0
-		conn.set(func(acct channel.Account, e channel.Env) {
+		conn.set(func(acct channel.Account, _ channel.Env) {
 			mu.Lock()
 			defer mu.Unlock()
 			switch acct.ID {
