@@ -99,7 +99,7 @@ func (h *byHand) write(batch []handRequest) error {
 			case "message":
 				s.args[1] = 1<<placeBits | h.n
 			}
-			query, _, _ := strings.Cut(s.query, " ON CONFLICT")
+			query, _, _ := strings.Cut(s.into.queries[1], " ON CONFLICT")
 			if _, err := h.c.exec(query, s.args...); err != nil {
 				return err
 			}

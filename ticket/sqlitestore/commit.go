@@ -2,9 +2,8 @@ package sqlitestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -53,19 +52,16 @@ func (r *rows) write(t *tx, s *portalState) error {
 	if err := t.claimKeys(s, r.claims); err != nil {
 		return err
 	}
-	for _, step := range r.steps {
+	for i := range r.steps {
+		step := &r.steps[i]
 		step.args[0] = s.id
 		if step.before != nil {
 			if err := step.before(t, s, step.args); err != nil {
 				return err
 			}
 		}
-		n, err := t.exec(step.query, step.args...)
-		if err != nil {
+		if err := t.step(step); err != nil {
 			return err
-		}
-		if n != 1 && step.what != "" {
-			return fmt.Errorf("%s %s: %w", step.what, step.id, ticket.ErrConflict)
 		}
 		if step.after != nil {
 			if err := step.after(t, s, step.args); err != nil {
@@ -83,35 +79,30 @@ func (r *rows) write(t *tx, s *portalState) error {
 			return err
 		}
 	}
-	for events := range slices.Chunk(r.events, maxRows) {
-		args := make([]any, 0, 3*len(events))
-		for _, e := range events {
-			s.event++
-			args = append(args, s.id<<placeBits|s.event, e.ticket, e.doc)
-		}
+	for _, e := range r.events {
+		s.event++
 		s.dirty = true
-		if _, err := t.exec(insertEvents[len(events)], args...); err != nil {
+		if err := t.insert(insertEvents, s.id<<placeBits|s.event, e.ticket, e.doc); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// maxRows bounds the rows of one statement. Several rows of one commit go into
-// one statement, since what a statement costs is mostly beginning and ending it.
-const maxRows = 8
-
-// Statements by their number of rows.
-var (
-	insertEvents = inserts("INSERT INTO events (place, ticket, doc) VALUES ", "(?, ?, ?), ", "")
-	insertKeys   = inserts("INSERT INTO keys (portal, key, kind, ref) VALUES ", "(?, ?, ?, ?), ", " ON CONFLICT DO NOTHING")
-)
-
-func inserts(begin, row, end string) (queries [maxRows + 1]string) {
-	for n := 1; n <= maxRows; n++ {
-		queries[n] = begin + strings.TrimSuffix(strings.Repeat(row, n), ", ") + end
+// step runs the statement of a step.
+func (t *tx) step(s *step) error {
+	if s.into != nil {
+		err := t.insert(s.into, s.args...)
+		if errors.Is(err, ticket.ErrConflict) {
+			err = fmt.Errorf("%s %s: %w", s.what, s.id, err)
+		}
+		return err
 	}
-	return queries
+	n, err := t.exec(s.query, s.args...)
+	if err == nil && n != 1 && s.what != "" {
+		err = fmt.Errorf("%s %s: %w", s.what, s.id, ticket.ErrConflict)
+	}
+	return err
 }
 
 // claimKeys inserts keys. Which of them was taken is known only if they are
@@ -125,17 +116,9 @@ func (t *tx) claimKeys(s *portalState, keys []ticket.KeyClaim) error {
 		}
 		return nil
 	}
-	for keys := range slices.Chunk(keys, maxRows) {
-		args := make([]any, 0, 4*len(keys))
-		for i := range keys {
-			args = append(args, s.id, keys[i].Key[:], string(keys[i].Ref.Kind), keys[i].Ref.ID)
-		}
-		n, err := t.exec(insertKeys[len(keys)], args...)
-		if err != nil {
+	for i := range keys {
+		if err := t.insert(insertKeys, s.id, keys[i].Key[:], string(keys[i].Ref.Kind), keys[i].Ref.ID); err != nil {
 			return err
-		}
-		if n != int64(len(keys)) {
-			return ticket.ErrConflict
 		}
 	}
 	return nil

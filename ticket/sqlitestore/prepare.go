@@ -171,8 +171,7 @@ func (r *rows) others(c *ticket.Changes) error {
 		r.plain("", "", "DELETE FROM bodies WHERE portal = ? AND id = ?", string(id))
 	}
 	for _, b := range c.Bodies {
-		r.plain("body", string(b.ID), "INSERT INTO bodies (portal, id, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-			string(b.ID), append([]byte{}, b.Data...))
+		r.row("body", string(b.ID), insertBodies, string(b.ID), append([]byte{}, b.Data...))
 	}
 	for _, id := range c.DropDecisions {
 		r.plain("", "", "DELETE FROM decisions WHERE portal = ? AND id = ?", id)
@@ -182,8 +181,7 @@ func (r *rows) others(c *ticket.Changes) error {
 		if err != nil {
 			return fmt.Errorf("decision %s: %w", v.ID, err)
 		}
-		r.plain("decision", v.ID, "INSERT INTO decisions (portal, id, ticket, conversation, message, doc) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			v.ID, null(v.Ticket), null(v.Conversation), null(v.Message), doc)
+		r.row("decision", v.ID, insertDecisions, v.ID, null(v.Ticket), null(v.Conversation), null(v.Message), doc)
 	}
 	for _, v := range c.Events {
 		doc, err := driver.EventDoc(v)

@@ -28,9 +28,11 @@ type event struct {
 	doc    string
 }
 
-// step is one statement. Its first argument is the portal.
+// step is one statement, which is a query or inserts one row. Its first argument is
+// the portal.
 type step struct {
 	query string
+	into  *insertion
 	args  []any
 	// what and id are of an entity whose precondition fails unless the
 	// statement changes exactly one row. Empty: there is no precondition.
@@ -42,7 +44,8 @@ type step struct {
 // table is a table of entities with revisions.
 type table struct {
 	what           string
-	insert, update string
+	insert *insertion
+	update string
 }
 
 // entityTable returns the statements for a table with the given columns between
@@ -52,8 +55,8 @@ func entityTable(what, name string, columns ...string) table {
 	all := append(slices.Clone(columns), "doc", "rev")
 	return table{
 		what: what,
-		insert: fmt.Sprintf("INSERT INTO %s (portal, %s, id) VALUES %s ON CONFLICT (portal, id) DO NOTHING",
-			name, strings.Join(all, ", "), list(len(all)+2)),
+		insert: newInsertion(fmt.Sprintf("INSERT INTO %s (portal, %s, id)", name, strings.Join(all, ", ")), len(all)+2,
+			" ON CONFLICT (portal, id) DO NOTHING"),
 		// The portal stands first among the arguments and last but two in the
 		// statement, hence the numbers.
 		update: fmt.Sprintf("UPDATE %s SET %s WHERE portal = ?1 AND id = ?%d AND rev = ?%d",
@@ -99,14 +102,19 @@ func (r *rows) entity(t table, id string, revision int64, doc string, columns ..
 	args = append(args, nil)
 	args = append(args, columns...)
 	args = append(args, doc, revision+1, id)
-	st := step{query: t.insert, what: t.what, id: id}
+	st := step{into: t.insert, what: t.what, id: id}
 	if revision != 0 {
-		st.query = t.update
+		st.into, st.query = nil, t.update
 		args = append(args, revision)
 	}
 	st.args = args
 	r.steps = append(r.steps, st)
 	return &r.steps[len(r.steps)-1]
+}
+
+// row appends the insertion of a row without a revision.
+func (r *rows) row(what, id string, into *insertion, args ...any) {
+	r.steps = append(r.steps, step{into: into, args: append([]any{nil}, args...), what: what, id: id})
 }
 
 // plain appends a statement without a revision.

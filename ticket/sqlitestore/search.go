@@ -35,11 +35,11 @@ func (t *tx) writeIndex() error {
 		if strings.TrimSpace(i.text) == "" {
 			continue
 		}
-		if _, err := t.exec("INSERT INTO search (rowid, text) VALUES (?, ?)", i.place, i.text); err != nil {
+		if err := t.insert(insertSearch, i.place, i.text); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.flush()
 }
 
 // words returns the words of terms that a search is for. Terms are folded once

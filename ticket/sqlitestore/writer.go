@@ -41,6 +41,7 @@ type writer struct {
 	// careful counts the transactions for which refusals are still expected.
 	// It is the goroutine's own.
 	careful int
+	pending []pending // empty ones between transactions
 
 	mu     sync.Mutex
 	queue  []*request
@@ -278,8 +279,12 @@ func (w *writer) attempt(batch []*request, careful bool) error {
 	if err := w.begin(); err != nil {
 		return err
 	}
-	t := &tx{conn: w.c, portals: map[string]*portalState{}, careful: careful}
+	t := &tx{conn: w.c, portals: map[string]*portalState{}, careful: careful, pending: w.pending}
 	err := t.all(batch)
+	w.pending = t.pending
+	if err != nil {
+		t.drop()
+	}
 	if err == nil {
 		if _, err = w.c.exec("COMMIT"); err == nil {
 			return nil
@@ -309,6 +314,8 @@ type tx struct {
 	portals map[string]*portalState
 	index   []indexed // what to write into the search index at the end
 	ledger  []tally   // what to add to the ledger at the end
+	pending []pending // rows that wait to be inserted together
+	waits   bool      // whether any do
 	// careful says that a refusal must be exact and undone alone; else it undoes
 	// all, and the transaction is tried again.
 	careful bool
