@@ -42,11 +42,13 @@ func ReadBody(b Body, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	p, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(p)) > limit {
+	// Room for what it says it has, and for the look at its end.
+	buf := bytes.NewBuffer(make([]byte, 0, max(0, b.Size())+bytes.MinRead))
+	_, err = buf.ReadFrom(io.LimitReader(r, limit+1))
+	if err == nil && int64(buf.Len()) > limit {
 		err = fmt.Errorf("channel: body is over the limit of %d bytes", limit)
 	}
-	return p, err
+	return buf.Bytes(), err
 }
 
 // Window is a part of a raw body: encoded bytes that hold an attachment.

@@ -14,10 +14,25 @@ import (
 // lower case, đ as d. Words are runs of letters and digits, joined by single
 // blanks. It is the same for what is stored and for what is looked for, in
 // every store.
-func Fold(s string) string {
+func Fold(s string) string { return foldAll(s) }
+
+// foldAll folds texts that stand beside each other.
+func foldAll(texts ...string) string {
+	n := 0
+	for _, s := range texts {
+		n += len(s) + 1
+	}
 	var b strings.Builder
-	b.Grow(len(s))
-	gap := false // a blank is due before the next letter
+	b.Grow(n)
+	for _, s := range texts {
+		foldTo(&b, s)
+	}
+	return b.String()
+}
+
+// foldTo folds s, which begins with a word of its own.
+func foldTo(b *strings.Builder, s string) {
+	gap := true // a blank is due before the next letter
 	common := commonFolds()
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -58,7 +73,6 @@ func Fold(s string) string {
 			b.WriteString(folded[j : j+utf8.RuneLen(f)])
 		}
 	}
-	return b.String()
 }
 
 // commonFolds holds the folds of the alphabets whose letters have marks, since
@@ -125,7 +139,7 @@ func searchText(m *Message, limit int) string {
 		}
 		add(room/4, p.Name, p.Address)
 	}
-	return cut(Fold(head.String()+cut(m.Text, limit)), limit)
+	return cut(foldAll(head.String(), cut(m.Text, limit)), limit)
 }
 
 // searchAgain is searchText for a message that was indexed before: never empty,

@@ -44,8 +44,8 @@ func (r *rows) write(t *tx, s *portalState) error {
 			return fmt.Errorf("lease %s: %w", h.Lease, ticket.ErrNotHeld)
 		}
 	}
-	for _, k := range r.releases {
-		if _, err := t.exec("DELETE FROM keys WHERE portal = ? AND key = ?", s.id, k); err != nil {
+	for i := range r.releases {
+		if _, err := t.exec("DELETE FROM keys WHERE portal = ? AND key = ?", s.id, r.releases[i][:]); err != nil {
 			return err
 		}
 	}

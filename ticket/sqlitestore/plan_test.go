@@ -27,12 +27,10 @@ func plans(t *testing.T, b *Backend, f func(s ticket.Store)) string {
 	s := b.Portal("main")
 	_, err := s.Ledger(t.Context(), "", "") // opens the reader and finds the portal
 	require.NoError(t, err)
-	c := <-b.readers
+	require.Len(t, b.idle, 1)
+	c := b.idle[0]
 	c.forget()
-	b.readers <- c
 	f(s)
-	c = <-b.readers
-	defer func() { b.readers <- c }()
 	var out strings.Builder
 	var queries []string
 	for query := range c.stmts {

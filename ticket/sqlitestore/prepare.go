@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -14,10 +13,9 @@ var sqls = newStatements()
 
 // prepare makes the rows of c.
 func prepare(c *ticket.Changes) (*rows, error) {
-	r := &rows{at: c.At, holds: slices.Clone(c.Holds), counts: append([]ticket.Count(nil), c.Counts...), claims: append([]ticket.KeyClaim(nil), c.Claims...)}
-	for _, k := range c.Releases {
-		r.releases = append(r.releases, append([]byte(nil), k[:]...))
-	}
+	n := len(c.Contacts) + len(c.Conversations) + len(c.Tickets) + len(c.Messages) + len(c.Items) + len(c.Works) + len(c.Bodies) + len(c.Decisions)
+	r := &rows{at: c.At, holds: c.Holds, counts: c.Counts, claims: c.Claims, releases: c.Releases,
+		steps: make([]step, 0, n), events: make([]event, 0, len(c.Events))}
 	for _, add := range []func(*ticket.Changes) error{r.people, r.tickets, r.messages, r.items, r.works, r.others} {
 		if err := add(c); err != nil {
 			return nil, err
@@ -152,7 +150,7 @@ func (r *rows) works(c *ticket.Changes) error {
 // others adds what is not an entity.
 func (r *rows) others(c *ticket.Changes) error {
 	for _, v := range c.Records {
-		kind, doc := string(v.Kind), append([]byte{}, v.Doc...)
+		kind, doc := string(v.Kind), notNull(v.Doc)
 		switch {
 		case v.Doc == nil && v.Revision == 0:
 			r.steps = append(r.steps, step{
@@ -171,7 +169,7 @@ func (r *rows) others(c *ticket.Changes) error {
 		r.plain("", "", "DELETE FROM bodies WHERE portal = ? AND id = ?", string(id))
 	}
 	for _, b := range c.Bodies {
-		r.row("body", string(b.ID), insertBodies, string(b.ID), append([]byte{}, b.Data...))
+		r.row("body", string(b.ID), insertBodies, string(b.ID), notNull(b.Data))
 	}
 	for _, id := range c.DropDecisions {
 		r.plain("", "", "DELETE FROM decisions WHERE portal = ? AND id = ?", id)
@@ -191,6 +189,14 @@ func (r *rows) others(c *ticket.Changes) error {
 		r.events = append(r.events, event{null(v.Ticket), doc})
 	}
 	return nil
+}
+
+// notNull returns b as a column, also if it is nil.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }
 
 // absentRecord is the precondition of deleting a record that must not exist.

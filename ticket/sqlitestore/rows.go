@@ -10,12 +10,12 @@ import (
 )
 
 // rows is a commit in the form of its rows. They are made by the caller, so that
-// the writer spends its time on nothing else, and nothing of the caller's is
-// kept.
+// the writer spends its time on nothing else. What of it is the caller's is read
+// only while the caller waits.
 type rows struct {
 	at       time.Time
 	holds    []ticket.Hold
-	releases [][]byte
+	releases []ticket.Key
 	claims   []ticket.KeyClaim
 	steps    []step
 	counts   []ticket.Count
@@ -43,7 +43,7 @@ type step struct {
 
 // table is a table of entities with revisions.
 type table struct {
-	what           string
+	what   string
 	insert *insertion
 	update string
 }
@@ -114,7 +114,9 @@ func (r *rows) entity(t table, id string, revision int64, doc string, columns ..
 
 // row appends the insertion of a row without a revision.
 func (r *rows) row(what, id string, into *insertion, args ...any) {
-	r.steps = append(r.steps, step{into: into, args: append([]any{nil}, args...), what: what, id: id})
+	st := step{into: into, args: make([]any, 1, 1+len(args)), what: what, id: id}
+	st.args = append(st.args, args...)
+	r.steps = append(r.steps, st)
 }
 
 // plain appends a statement without a revision.

@@ -55,7 +55,7 @@ import (
 // Backend is an opened file. Make one with [Open].
 type Backend struct {
 	writer  *writer
-	readers chan *conn    // of fixed length; nil stands for one that is not open yet
+	readers chan struct{} // as many as may read at the same time
 	ended   chan struct{} // closed when there are no readers any more
 	options options
 	search  searchBounds
@@ -63,6 +63,10 @@ type Backend struct {
 	mu     sync.RWMutex
 	ids    map[string]int64 // of portals, committed ones only
 	closed bool
+	// idle are the open connections that nobody reads with, the last used
+	// last. It is taken first: a connection forgets what it has read of the file
+	// when it reads for the first time after a commit.
+	idle []*conn
 }
 
 var _ ticket.Backend = (*Backend)(nil)
@@ -113,14 +117,14 @@ func Open(path string, opts ...Option) (*Backend, error) {
 	if path == "" || path == ":memory:" {
 		return nil, fmt.Errorf("sqlitestore: open: %q is not the path of a file", path)
 	}
-	b := &Backend{options: o, search: defaultSearchBounds(), readers: make(chan *conn, o.readers), ended: make(chan struct{}), ids: map[string]int64{}}
+	b := &Backend{options: o, search: defaultSearchBounds(), readers: make(chan struct{}, o.readers), ended: make(chan struct{}), ids: map[string]int64{}}
 	w, err := openWriter(o)
 	if err != nil {
 		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
 	}
 	b.writer = w
 	for range o.readers {
-		b.readers <- nil
+		b.readers <- struct{}{}
 	}
 	return b, nil
 }
@@ -141,9 +145,10 @@ func (b *Backend) Close() error {
 	b.writer.stop()
 	var errs []error
 	for range b.options.readers {
-		if c := <-b.readers; c != nil {
-			errs = append(errs, c.close())
-		}
+		<-b.readers
+	}
+	for _, c := range b.idle { // which are nobody else's any more
+		errs = append(errs, c.close())
 	}
 	if b.options.unsynced {
 		errs = append(errs, syncAll(b.writer.c))
@@ -169,15 +174,22 @@ func (b *Backend) read(ctx context.Context, f func(c *conn) error) error {
 	if closed {
 		return errClosed
 	}
-	var c *conn
 	select {
-	case c = <-b.readers:
+	case <-b.readers:
 	case <-b.ended:
 		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { b.readers <- c }()
+	c := b.takeIdle()
+	defer func() {
+		if c != nil {
+			b.mu.Lock()
+			b.idle = append(b.idle, c)
+			b.mu.Unlock()
+		}
+		b.readers <- struct{}{}
+	}()
 	if c == nil {
 		opened, err := openConn(ctx, b.options, true)
 		if err != nil {
@@ -195,6 +207,16 @@ func (b *Backend) read(ctx context.Context, f func(c *conn) error) error {
 		}
 	}
 	return err
+}
+
+// takeIdle returns the connection that was used last, nil if none is open.
+func (b *Backend) takeIdle() (c *conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.idle); n > 0 {
+		c, b.idle[n-1], b.idle = b.idle[n-1], nil, b.idle[:n-1]
+	}
+	return c
 }
 
 // portalID returns the number of a portal, or 0 if nothing was written to it.
