@@ -45,22 +45,22 @@ func fill(v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem())
 	case reflect.Struct:
-		if at, ok := v.Addr().Interface().(*time.Time); ok {
+		if at, ok := reflect.TypeAssert[*time.Time](v.Addr()); ok {
 			*at = time.Date(2026, 3, 1, 12, 0, 0, 123_456_000, time.UTC)
 			return
 		}
-		for i := range v.NumField() {
-			fill(v.Field(i))
+		for _, field := range v.Fields() {
+			fill(field)
 		}
 	}
 }
 
 // leaves calls f with each field of v, and of the structs in it.
 func leaves(v reflect.Value, f func(name string, field reflect.Value)) {
-	for i := range v.NumField() {
-		f(v.Type().Field(i).Name, v.Field(i))
-		if _, isTime := v.Field(i).Addr().Interface().(*time.Time); v.Field(i).Kind() == reflect.Struct && !isTime {
-			leaves(v.Field(i), f)
+	for of, field := range v.Fields() {
+		f(of.Name, field)
+		if _, isTime := reflect.TypeAssert[time.Time](field); field.Kind() == reflect.Struct && !isTime {
+			leaves(field, f)
 		}
 	}
 }

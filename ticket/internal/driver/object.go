@@ -99,7 +99,8 @@ func (o *object) time(name string, t time.Time) {
 		o.fail(err)
 		return
 	}
-	o.b = append(b, '"')
+	o.b = b
+	o.b = append(o.b, '"')
 }
 
 func (o *object) timeIf(name string, t time.Time) {
