@@ -171,7 +171,8 @@ const maxGroup = 256
 
 func openGroup(b testing.TB, path string) *group {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"+
-		"&_pragma=temp_store(memory)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-32000)")
+		"&_pragma=secure_delete(fast)&_pragma=temp_store(memory)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-32768)"+
+		"&_pragma=wal_autocheckpoint(4000)")
 	require.NoError(b, err)
 	conn, err := db.Conn(b.Context())
 	require.NoError(b, err)
@@ -273,7 +274,7 @@ func encode(p *parsed) (*record, error) {
 		&ticket.Contact{ID: contact, Name: p.from.Name, Identities: []ticket.Identity{{Scheme: "mailto", Address: p.from.Address}}, CreatedAt: now, UpdatedAt: now},
 		&ticket.Conversation{
 			ID: conv, Channel: ch, Contact: contact, Subject: p.subject, Participants: []ticket.Participant{{Party: p.from}},
-			References: []string{p.id}, Ticket: tick, MessageCount: 1, LastIncoming: msg, LastCustomerAt: now, CreatedAt: now, UpdatedAt: now,
+			References: []string{p.id}, Ticket: tick, MessageCount: 1, LastIncoming: msg, LastCustomerAt: now, Since: p.at, LastActAt: p.at, CreatedAt: now, UpdatedAt: now,
 		},
 		&ticket.Ticket{
 			ID: tick, Subject: p.subject, Status: ticket.Open, Priority: ticket.Normal, Channel: ch, Conversation: conv,
