@@ -14,7 +14,7 @@ func forgetFile(b *testing.B, path string) {
 	f, err := os.Open(path)
 	require.NoError(b, err)
 	require.NoError(b, f.Sync())
-	const dontNeed = 4 // posix_fadvise(2)
+	const dontNeed = 4 // POSIX_FADV_DONTNEED
 	_, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0)
 	require.Zero(b, errno)
 	require.NoError(b, f.Close())
