@@ -21,6 +21,10 @@ import (
 type DovecotOptions struct {
 	// User and Password log in.
 	User, Password string
+	// LMTP makes it take mail for any recipient by LMTP, all of it into this
+	// one mailbox; a mail that comes for one recipient alone has a Delivered-To
+	// field. What stands behind a plus in the recipient's name is the folder.
+	LMTP bool
 	// Config is added to dovecot.conf.
 	Config string
 }
@@ -32,6 +36,7 @@ type Dovecot struct {
 	dir      string
 	program  string
 	addr     string
+	lmtp     string // empty without
 	ca       *CA
 	uid, gid int
 	serial   atomic.Int64
@@ -83,6 +88,9 @@ func (d *Dovecot) Port() int {
 	return n
 }
 
+// LMTPAddr returns the "127.0.0.1:port" of LMTP, empty without it.
+func (d *Dovecot) LMTPAddr() string { return d.lmtp }
+
 // ClientTLS returns a client configuration that trusts the server and no other.
 func (d *Dovecot) ClientTLS() *tls.Config { return &tls.Config{RootCAs: d.ca.Pool()} }
 
@@ -131,6 +139,28 @@ func (d *Dovecot) Count(t testing.TB, folder string) int {
 		n += len(entries)
 	}
 	return n
+}
+
+// Mails returns what lies in a folder, in no order.
+func (d *Dovecot) Mails(t testing.TB, folder string) [][]byte {
+	t.Helper()
+	var out [][]byte
+	for _, sub := range []string{"new", "cur"} {
+		// What is renamed meanwhile may be missing, so that nothing is read
+		// before the folder has been listed.
+		names, err := filepath.Glob(filepath.Join(d.maildir(folder), sub, "*"))
+		for _, name := range names {
+			var b []byte
+			if b, err = os.ReadFile(name); err != nil {
+				break
+			}
+			out = append(out, b)
+		}
+		if err != nil {
+			t.Fatalf("emailtest: %v", err)
+		}
+	}
+	return out
 }
 
 // Seen returns how many mails of a folder have the flag \Seen.
@@ -227,18 +257,18 @@ func (d *Dovecot) prepare(opts DovecotOptions) error {
 	}); err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if d.addr, err = freeAddr(); err != nil {
 		return err
 	}
-	d.addr = ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		return err
+	if opts.LMTP {
+		if d.lmtp, err = freeAddr(); err != nil {
+			return err
+		}
 	}
 	for name, content := range map[string]string{
 		"server.pem":   string(pem),
 		"users":        fmt.Sprintf("%s:{PLAIN}%s::::::\n", opts.User, opts.Password),
-		"dovecot.conf": d.config() + login + internal + opts.Config,
+		"dovecot.conf": d.config() + d.lmtpConfig() + login + internal + opts.Config,
 	} {
 		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(content), 0o600); err != nil {
 			return err
@@ -249,6 +279,40 @@ func (d *Dovecot) prepare(opts DovecotOptions) error {
 		return os.Chmod(filepath.Join(d.dir, "users"), 0o644)
 	}
 	return nil
+}
+
+// freeAddr returns an address on loopback that nobody listens on.
+func freeAddr() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// lmtpConfig is what LMTP needs beside the rest, where a recipient without a
+// password is not known.
+func (d *Dovecot) lmtpConfig() string {
+	if d.lmtp == "" {
+		return ""
+	}
+	_, port, _ := net.SplitHostPort(d.lmtp)
+	return fmt.Sprintf(`
+protocols = imap lmtp
+recipient_delimiter = +
+lmtp_save_to_detail_mailbox = yes
+userdb {
+  driver = static
+  args = uid=%d gid=%d home=%s/home allow_all_users=yes
+}
+service lmtp {
+  chroot =
+  inet_listener lmtp {
+    address = 127.0.0.1
+    port = %s
+  }
+}
+`, d.uid, d.gid, d.dir, port)
 }
 
 func (d *Dovecot) config() string {

@@ -131,6 +131,20 @@ func (p *Postfix) Log() string {
 	return string(b)
 }
 
+// Queued returns how many mails have come and are not done with.
+func (p *Postfix) Queued() int {
+	n := 0
+	for _, queue := range []string{"maildrop", "incoming", "active", "deferred"} {
+		_ = filepath.WalkDir(filepath.Join(p.dir, "queue", queue), func(_ string, e os.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				n++
+			}
+			return nil
+		})
+	}
+	return n
+}
+
 func (p *Postfix) start(program string, opts PostfixOptions) error {
 	// The mail system's own user must be able to pass through.
 	if err := os.Chmod(p.dir, 0o755); err != nil {

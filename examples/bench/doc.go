@@ -35,4 +35,6 @@
 // mailbox fail at every step of a send, alone and together, and what it says is
 // held against what arrived. With -faults it plays every combination, about 700
 // faults in two minutes, and otherwise a tenth of them.
+// TestASendIsNeverDoubledByRealServers does so with a Postfix and two Dovecots, a
+// proxy that spoils connections, and a host of its own that is killed.
 package bench
