@@ -253,7 +253,8 @@ type Update struct {
 	// that time (a watermark).
 	Conversation string
 	Before       time.Time
-	// Recipients says what happened to whom, for bounces and receipts; for an
+	// Recipients says what happened to whom, for bounces and receipts: Kind to
+	// each that has no Kind of its own. Nothing is said of those left out. For an
 	// echo it names the recipient or part that was seen.
 	Recipients []RecipientStatus
 	// Text is the new text of an edit; the reaction, empty when it is taken
@@ -283,11 +284,14 @@ type Update struct {
 
 // RecipientStatus is what a delivery report says about one recipient.
 type RecipientStatus struct {
-	Address    string `json:"address"`
-	Original   string `json:"original_address,omitempty"`
-	Status     string `json:"status,omitempty"` // RFC 3463, such as 5.1.1
-	Permanent  bool   `json:"permanent"`
-	Diagnostic string `json:"diagnostic,omitempty"`
+	// Kind is what happened to this recipient, of UpdateBounce, UpdateDelayed,
+	// UpdateRelayed and UpdateDelivered. Empty means the Kind of the update.
+	Kind       UpdateKind `json:"kind,omitempty"`
+	Address    string     `json:"address"`
+	Original   string     `json:"original_address,omitempty"`
+	Status     string     `json:"status,omitempty"` // RFC 3463, such as 5.1.1
+	Permanent  bool       `json:"permanent"`
+	Diagnostic string     `json:"diagnostic,omitempty"`
 	// Undeliverable says that there is no such recipient, now or later.
 	Undeliverable bool `json:"undeliverable,omitempty"`
 }

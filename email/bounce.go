@@ -184,13 +184,26 @@ func idAndAnchors(head []byte) (id string, anchors []string) {
 	return id, nil
 }
 
-// recipientStatus returns what was said about the recipients to whom the worst
-// happened.
+// actionKind is the kind of update that tells of an action of RFC 3464 section 2.3.3.
+func actionKind(action string) channel.UpdateKind {
+	switch action {
+	case "delayed":
+		return channel.UpdateDelayed
+	case "relayed":
+		return channel.UpdateRelayed
+	case "delivered":
+		return channel.UpdateDelivered
+	}
+	return channel.UpdateBounce
+}
+
+// recipientStatus returns what was said about each recipient.
 func (b *Bounce) recipientStatus() []channel.RecipientStatus {
-	var out []channel.RecipientStatus
-	for _, r := range b.Recipients {
-		if r.Action == b.Kind {
-			out = append(out, r.RecipientStatus)
+	out := make([]channel.RecipientStatus, len(b.Recipients))
+	for i, r := range b.Recipients {
+		out[i] = r.RecipientStatus
+		if r.Action != b.Kind {
+			out[i].Kind = actionKind(r.Action)
 		}
 	}
 	return out

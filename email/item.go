@@ -260,10 +260,7 @@ func update(m *Mail, c Context) *channel.Update {
 	var anchors []string
 	switch {
 	case m.Bounce != nil:
-		u = &channel.Update{Recipients: m.Bounce.recipientStatus()}
-		u.Kind = map[string]channel.UpdateKind{
-			"failed": channel.UpdateBounce, "delayed": channel.UpdateDelayed, "relayed": channel.UpdateRelayed, "delivered": channel.UpdateDelivered,
-		}[m.Bounce.Kind]
+		u = &channel.Update{Kind: actionKind(m.Bounce.Kind), Recipients: m.Bounce.recipientStatus()}
 		id, anchors = m.Bounce.OriginalMessageID, m.Bounce.Anchors
 		u.Tokens = appendTokens(nil, m.Bounce.EnvelopeID)
 	case m.Report != nil && m.Report.Type != "not-spam":

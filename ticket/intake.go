@@ -188,7 +188,7 @@ func (u *unit) intake(a *arrival, rules intakeRules) result {
 		if it.Message == nil {
 			return u.record(a, result{disposition: DisposedIgnored, cause: channel.CauseUnmatched}, nil)
 		}
-		if k := it.Update.Kind; !a.released && (k == channel.UpdateBounce || k == channel.UpdateDelayed || k == channel.UpdateRelayed || k == channel.UpdateDelivered) {
+		if !a.released && ofDelivery(it.Update.Kind) {
 			return u.unmatched(a)
 		}
 	}

@@ -125,14 +125,14 @@ func (u *unit) heardFrom(a *arrival, m *Message) {
 }
 
 // standingBy takes from a report what it says of a recipient's address.
-func (u *unit) standingBy(m *Message, a *arrival, del *channel.Delivery, st channel.RecipientStatus) {
-	switch up := a.item.Update; {
-	case up.Kind == channel.UpdateBounce && st.Undeliverable:
+func (u *unit) standingBy(m *Message, a *arrival, del *channel.Delivery, kind channel.UpdateKind, st channel.RecipientStatus) {
+	switch {
+	case kind == channel.UpdateBounce && st.Undeliverable:
 		del.Undeliverable = true
 		if u.asked(a, del.Recipient) {
 			u.rememberUndeliverable(m, del.Recipient, strings.TrimSpace(st.Status+" "+st.Diagnostic))
 		}
-	case up.Kind == channel.UpdateDelivered || up.Kind == channel.UpdateRead:
+	case kind == channel.UpdateDelivered || kind == channel.UpdateRead:
 		if u.asked(a, del.Recipient) {
 			u.forgetUndeliverable(del.Recipient, Event{Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID, Channel: m.Channel})
 		}

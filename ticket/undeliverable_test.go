@@ -31,11 +31,17 @@ func (o *office) known() []string {
 // bounced has an answer to Mai's ticket come back.
 func bounced(o *office, statuses ...channel.RecipientStatus) (*ticket.Ticket, *ticket.Message) {
 	tk := ticketIn(o)
-	m := o.reply(tk.ID, "Answer")
-	time.Sleep(time.Minute)
+	m := answeredTo(o, tk)
 	sent := o.net.Sent(box)
 	o.report(sent[len(sent)-1].News(channel.UpdateBounce, statuses...))
 	return tk, o.message(m.ID)
+}
+
+// answeredTo answers a ticket, and waits until the answer has left.
+func answeredTo(o *office, tk *ticket.Ticket) *ticket.Message {
+	m := o.reply(tk.ID, "Answer")
+	time.Sleep(time.Minute)
+	return m
 }
 
 func (o *office) report(it *channel.Item) {
@@ -88,7 +94,7 @@ func TestWhatSaysNothingOfTheAddressIsNotRemembered(t *testing.T) {
 	}
 	t.Run("delayed", func(t *testing.T) {
 		inOffice(t, nil, func(o *office) {
-			_, m := bounced(o, channel.RecipientStatus{Address: "eve@customer.example"})
+			m := answeredTo(o, ticketIn(o))
 			for _, kind := range []channel.UpdateKind{channel.UpdateDelayed, channel.UpdateRelayed} {
 				o.report(o.net.Sent(box)[0].News(kind, noSuchUser("mai@customer.example")))
 				require.Equal(t, ticket.StateSent, o.message(m.ID).State)
@@ -98,7 +104,7 @@ func TestWhatSaysNothingOfTheAddressIsNotRemembered(t *testing.T) {
 	})
 	t.Run("forged without our token", func(t *testing.T) {
 		inOffice(t, nil, func(o *office) {
-			_, m := bounced(o, channel.RecipientStatus{Address: "eve@customer.example"})
+			m := answeredTo(o, ticketIn(o))
 			it := o.net.Sent(box)[0].News(channel.UpdateBounce, noSuchUser("mai@customer.example"))
 			it.Update.Tokens, it.Update.IDs = []string{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}, nil
 			it.Keys = []channel.Key{"forged"}

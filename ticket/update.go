@@ -3,7 +3,6 @@ package ticket
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -200,81 +199,6 @@ func (u *unit) applyEcho(m *Message, up *channel.Update) bool {
 	u.setState(m, deriveState(m.Deliveries, StateSent), "seen on the network")
 	m.SentAt = u.now
 	return true
-}
-
-// applyReport applies what a delivery report says of each recipient.
-func (u *unit) applyReport(m *Message, a *arrival, rules intakeRules) bool {
-	up := a.item.Update
-	mail := rules.view.scheme(m.Channel) == schemeMail
-	state, ok := map[channel.UpdateKind]channel.DeliveryState{
-		channel.UpdateBounce:    channel.DeliveryBounced,
-		channel.UpdateDelivered: channel.DeliveryDelivered,
-		channel.UpdateRead:      channel.DeliveryRead,
-	}[up.Kind]
-	touched := false
-	told := statuses(up.Recipients)
-	for i := range m.Deliveries {
-		del := &m.Deliveries[i]
-		st, found := told[addressKey(del.Recipient)]
-		if !found && len(up.Recipients) > 0 || !found && len(m.Deliveries) != 1 && !covers(up, del) {
-			continue
-		}
-		touched = true
-		if ok && advances(del.State, state) {
-			del.State, del.PutOff = state, false
-		}
-		if mail {
-			u.standingBy(m, a, del, st)
-		}
-		if line := clean(strings.TrimSpace(st.Status+" "+st.Diagnostic), 300); line != "" && state != channel.DeliveryRead {
-			del.Detail = line
-		}
-	}
-	if !touched {
-		return false
-	}
-	u.editMessage(m)
-	if ok {
-		// A message that is still being retried for others keeps its state.
-		if m.State != StatePending && m.State != StateSending {
-			detail := ""
-			for _, del := range m.Deliveries {
-				if del.State == state && del.Detail != "" {
-					detail = del.Recipient + ": " + del.Detail
-					break
-				}
-			}
-			u.setState(m, deriveState(m.Deliveries, m.State), detail)
-		}
-	} else {
-		u.event(Event{Type: EventMessageState, Ticket: m.Ticket, Conversation: m.Conversation, Message: m.ID,
-			Actor: Actor{Kind: ActorSystem}, Data: map[string]string{"state": string(m.State), "news": string(up.Kind)}})
-	}
-	return true
-}
-
-// covers reports whether a receipt without recipients is about a delivery: it
-// names its id, or everything up to a time.
-func covers(up *channel.Update, del *channel.Delivery) bool {
-	return !up.Before.IsZero() || del.ExternalID != "" && slices.Contains(up.IDs, del.ExternalID)
-}
-
-// statuses are what a report says, by address; of several the first.
-func statuses(list []channel.RecipientStatus) map[string]channel.RecipientStatus {
-	out := make(map[string]channel.RecipientStatus, len(list))
-	add := func(address string, s channel.RecipientStatus) {
-		k := addressKey(address)
-		if _, ok := out[k]; !ok {
-			out[k] = s
-		}
-	}
-	for _, s := range list {
-		add(s.Address, s)
-		if s.Original != "" {
-			add(s.Original, s)
-		}
-	}
-	return out
 }
 
 // deliveryRank orders the states of a delivery; it only ever moves up.
