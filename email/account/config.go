@@ -125,6 +125,23 @@ func isHostName(s string) bool {
 	})
 }
 
+// Reports says of what an account asks to be told, where its server offers it
+// (RFC 3461).
+type Reports string
+
+// Values of Reports.
+const (
+	// ReportFailures asks for what could not be delivered, or is late; the default.
+	ReportFailures Reports = "failures"
+	// ReportAll asks for deliveries as well, so that a message becomes delivered
+	// for each recipient of whom a report comes. Each is a mail to the account
+	// that lies in its mailbox, where people see it; taken in by IMAP or by a
+	// forward it is news of its message, and never a ticket. What was passed on
+	// to a server that sends no reports, as most do not, stays sent, and the
+	// delivery's detail has that server's words.
+	ReportAll Reports = "all"
+)
+
 // Account is the configuration of one mailbox: a [channel.Config] of kind
 // [Kind]. It prints and marshals without its password; unmarshalling reads one.
 type Account struct {
@@ -139,6 +156,9 @@ type Account struct {
 	Password string `json:"password,omitempty"`
 	// Auth; empty means AuthPassword.
 	Auth Auth `json:"auth,omitempty"`
+
+	// Reports; empty means ReportFailures. What is automatic asks for none.
+	Reports Reports `json:"reports,omitempty"`
 
 	SMTP Server `json:"smtp"`
 	IMAP *IMAP  `json:"imap,omitempty"`
@@ -231,6 +251,11 @@ func (a Account) validate() error {
 	case AuthNone:
 	default:
 		return channel.BadField("auth", "must be password, oauth2 or none")
+	}
+	switch a.Reports {
+	case "", ReportFailures, ReportAll:
+	default:
+		return channel.BadField("reports", "must be failures or all")
 	}
 	if err := a.SMTP.validate("smtp", smtpService()); err != nil {
 		return err

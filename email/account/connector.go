@@ -140,7 +140,7 @@ func (m *mailbox) outgoing(out *channel.Outbound) outgoing {
 	}
 	_, domain, _ := cutAddress(m.conf.Address)
 	return outgoing{
-		from: m.conf.Address, outbound: &o,
+		from: m.conf.Address, outbound: &o, reports: m.conf.Reports,
 		compose: email.ComposeOptions{Domain: domain, XLoop: m.conf.Address},
 	}
 }

@@ -57,6 +57,9 @@
 // server forget the message; from then on only its answer tells. A retry has the
 // same Message-ID.
 //
+// A server that offers reports is asked to tell of what cannot be delivered, and
+// with [ReportAll] of what is. They come as mails to the account.
+//
 // # The Sent folder
 //
 // An account with IMAP puts a copy of what was sent into its Sent folder, unless

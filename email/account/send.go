@@ -14,6 +14,7 @@ import (
 type outgoing struct {
 	from     string // envelope sender; empty is the null reverse-path
 	compose  email.ComposeOptions
+	reports  Reports
 	outbound *channel.Outbound
 }
 
@@ -92,6 +93,7 @@ func prepare(o outgoing) ([]recipient, submission, string, error) {
 	sub := submission{
 		from: from, size: look.written, eightBit: look.bodyUTF8, utf8: look.headerUTF8 || !isASCII(from),
 		dsn:    o.outbound.Automatic == channel.ByPerson,
+		notify: notifyOf(o.reports),
 		envid:  envelopeID(o.outbound),
 		handed: o.outbound.Handed,
 		write: func(w io.Writer) error {

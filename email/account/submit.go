@@ -19,8 +19,9 @@ type submission struct {
 	eightBit bool  // the body has bytes over 127
 	utf8     bool  // the header or the envelope does
 
-	dsn   bool   // ask for delivery reports where the server offers them
-	envid string // what reports call the message (RFC 3461 section 4.4)
+	dsn    bool   // ask for delivery reports where the server offers them
+	notify string // of what, RFC 3461 section 4.1
+	envid  string // what reports call the message (RFC 3461 section 4.4)
 
 	// write writes the whole mail; it yields the same bytes each time.
 	write func(w io.Writer) error
@@ -144,7 +145,7 @@ func (s *session) recipients(m submission, res *result) *failure {
 	for i, to := range m.to {
 		line := "RCPT TO:<" + to + ">"
 		if m.dsn && s.offers("DSN") {
-			line += " NOTIFY=FAILURE,DELAY"
+			line += " NOTIFY=" + m.notify
 			if isASCII(to) {
 				line += " ORCPT=rfc822;" + xtext(to)
 			}
@@ -256,6 +257,14 @@ type blockWriter struct{ s *session }
 func (w blockWriter) Write(p []byte) (int, error) {
 	w.s.conn.SetDeadline(time.Now().Add(w.s.timeouts.Block))
 	return w.s.conn.Write(p)
+}
+
+// notifyOf returns the words of RFC 3461 section 4.1 for what is asked for.
+func notifyOf(r Reports) string {
+	if r == ReportAll {
+		return "SUCCESS,FAILURE,DELAY"
+	}
+	return "FAILURE,DELAY"
 }
 
 // xtext encodes a parameter (RFC 3461 section 4).

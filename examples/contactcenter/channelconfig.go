@@ -39,13 +39,14 @@ func (in *serverIn) merge(s account.Server) account.Server {
 
 // accountIn is the configuration of an email.account as it is given.
 type accountIn struct {
-	Address     *string         `json:"address"`
-	Username    *string         `json:"username"`
-	Password    *string         `json:"password"`
-	Auth        *account.Auth   `json:"auth"`
-	SMTP        *serverIn       `json:"smtp"`
-	IMAP        json.RawMessage `json:"imap"`
-	ForwardedTo *string         `json:"forwarded_to"`
+	Address     *string          `json:"address"`
+	Username    *string          `json:"username"`
+	Password    *string          `json:"password"`
+	Auth        *account.Auth    `json:"auth"`
+	Reports     *account.Reports `json:"reports"`
+	SMTP        *serverIn        `json:"smtp"`
+	IMAP        json.RawMessage  `json:"imap"`
+	ForwardedTo *string          `json:"forwarded_to"`
 }
 
 func (in accountIn) merge(a account.Account) (account.Account, error) {
@@ -72,6 +73,7 @@ func (in accountIn) merge(a account.Account) (account.Account, error) {
 	set(&a.Username, in.Username)
 	set(&a.Password, in.Password)
 	set(&a.Auth, in.Auth)
+	set(&a.Reports, in.Reports)
 	a.SMTP = in.SMTP.merge(a.SMTP)
 	setText(&a.ForwardedTo, in.ForwardedTo)
 	return a, nil
