@@ -96,8 +96,7 @@ func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 func (f *finder) list() (*query, []int64, error) {
 	all := *f.f
 	all.Terms = nil
-	q, ranks, _, err := ticketQuery(f.id, &all, f.pg)
-	return q, ranks, err
+	return ticketQuery(f.id, &all, f.pg)
 }
 
 // walk looks at the first n tickets of the list, of which end is the last; it is
@@ -196,7 +195,7 @@ func (f *finder) rarest() (word string, messages int, err error) {
 // while the others are looked for in what it finds. For each that it is asked for
 // the index gathers all messages, however few have the others.
 func (f *finder) indexed(s scope, ids []string, word string) ([]*ticket.Ticket, ticket.Next, error) {
-	q, ranks, _, err := ticketQuery(f.id, f.f, f.pg)
+	q, ranks, err := ticketQuery(f.id, f.f, f.pg)
 	if err != nil {
 		return nil, "", err
 	}

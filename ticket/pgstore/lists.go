@@ -45,7 +45,7 @@ func is[S ~string](q *query, column string, value S) {
 func (q *query) and(cond string) { q.where = append(q.where, cond) }
 
 // after restricts the list to what follows a page.
-func (q *query) after(n ticket.Next) (at driver.Place, err error) {
+func (q *query) after(n ticket.Next) error {
 	if q.updated {
 		q.list += ".updated"
 	}
@@ -56,7 +56,7 @@ func (q *query) after(n ticket.Next) (at driver.Place, err error) {
 	at.ID = clean(at.ID)
 	switch {
 	case err != nil || !continued:
-		return at, wrap(context.Background(), "list", err)
+		return wrap(context.Background(), "list", err)
 	case q.updated:
 		q.and("(updated, id) < (" + q.arg(at.At) + "::bigint, " + q.arg(at.ID) + ")")
 	case q.oldest:
@@ -64,7 +64,7 @@ func (q *query) after(n ticket.Next) (at driver.Place, err error) {
 	default:
 		q.and("id < " + q.arg(at.ID))
 	}
-	return at, nil
+	return nil
 }
 
 func (q *query) order() string {
@@ -166,7 +166,7 @@ func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter,
 		if f.WithoutTicket {
 			q.and("ticket IS NULL")
 		}
-		_, err := q.after(pg.After)
+		err := q.after(pg.After)
 		return q, err
 	}
 	return list(ctx, p, "list conversations", pg, build, func(rows pgx.Rows) (*ticket.Conversation, driver.Place, error) {
@@ -200,7 +200,7 @@ func (p *portal) Messages(ctx context.Context, f ticket.MessageFilter, pg ticket
 		q.and("portal = " + q.arg(id))
 		is(q, "ticket", f.Ticket)
 		is(q, "conversation", f.Conversation)
-		_, err := q.after(pg.After)
+		err := q.after(pg.After)
 		return q, err
 	}
 	return list(ctx, p, "list messages", pg, build, func(rows pgx.Rows) (*ticket.Message, driver.Place, error) {
@@ -216,7 +216,7 @@ func (p *portal) Items(ctx context.Context, f ticket.ItemFilter, pg ticket.Page)
 		is(q, "channel", f.Channel)
 		is(q, "disposition", f.Disposition)
 		is(q, "message", f.Message)
-		_, err := q.after(pg.After)
+		err := q.after(pg.After)
 		return q, err
 	}
 	return list(ctx, p, "list items", pg, build, func(rows pgx.Rows) (*ticket.Item, driver.Place, error) {

@@ -117,15 +117,15 @@ func (q *ran) plans(t *testing.T, b *Backend) (custom, generic string) {
 		return strings.Join(lines, "\n") + "\n"
 	}
 	custom = explain(q.sql, q.args...)
-	any := ""
+	arguments := ""
 	if n := len(q.args); n > 0 {
-		any = "(" + strings.TrimSuffix(strings.Repeat("NULL,", n), ",") + ")"
+		arguments = "(" + strings.TrimSuffix(strings.Repeat("NULL,", n), ",") + ")"
 	}
 	for _, sql := range []string{"SET LOCAL plan_cache_mode = force_generic_plan", "PREPARE recorded AS " + q.sql} {
 		_, err := tx.Conn().PgConn().Exec(t.Context(), sql).ReadAll()
 		require.NoError(t, err, q.sql)
 	}
-	generic = explain("EXECUTE recorded" + any)
+	generic = explain("EXECUTE recorded" + arguments)
 	_, err = tx.Exec(t.Context(), "DEALLOCATE recorded")
 	require.NoError(t, err)
 	return custom, generic

@@ -25,8 +25,8 @@ func scanTicket(rows pgx.Rows) (*ticket.Ticket, driver.Place, error) {
 	return v, at, nil
 }
 
-// ticketQuery returns the list and the ranks to join, and where it begins.
-func ticketQuery(id int64, f *ticket.TicketFilter, pg ticket.Page) (q *query, ranks []int64, at driver.Place, err error) {
+// ticketQuery returns the list and the ranks to join.
+func ticketQuery(id int64, f *ticket.TicketFilter, pg ticket.Page) (q *query, ranks []int64, err error) {
 	q = &query{list: "tickets", table: "tickets", columns: "id, updated, rev, number, doc", updated: f.Order == ticket.LatestUpdate}
 	q.and("portal = " + q.arg(id) + " AND NOT deleted")
 	is(q, "queue", f.Queue)
@@ -39,13 +39,13 @@ func ticketQuery(id int64, f *ticket.TicketFilter, pg ticket.Page) (q *query, ra
 	if f.Number != 0 {
 		q.and("number = " + q.arg(f.Number))
 	}
-	at, err = q.after(pg.After)
-	return q, q.statuses(f), at, err
+	err = q.after(pg.After)
+	return q, q.statuses(f), err
 }
 
 // Tickets lists tickets.
 func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.Page) (out []*ticket.Ticket, next ticket.Next, err error) {
-	if _, _, _, err := ticketQuery(0, &f, pg); err != nil {
+	if _, _, err := ticketQuery(0, &f, pg); err != nil {
 		return nil, "", err
 	}
 	words := terms(f.Terms)
@@ -57,7 +57,7 @@ func (p *portal) Tickets(ctx context.Context, f ticket.TicketFilter, pg ticket.P
 			out, next, err = (&finder{ctx, c, p, id, &f, pg, words}).find()
 			return err
 		}
-		q, ranks, _, err := ticketQuery(id, &f, pg)
+		q, ranks, err := ticketQuery(id, &f, pg)
 		if err == nil {
 			out, next, err = page(ctx, c, p.b.sql, q, pg, ranks, scanTicket)
 		}
