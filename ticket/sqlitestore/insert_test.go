@@ -102,6 +102,21 @@ func TestACommitSeesWhatAnotherOfItsTransactionHasInserted(t *testing.T) {
 	require.Zero(t, count(t, b, "works", "true")+count(t, b, "bodies", "true"))
 }
 
+// What has no precondition fails nothing when it is too early.
+func TestWhatIsRemovedWithoutAPreconditionIsRemovedInOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := intake(1)
+	all := batch("main", applied(t, c), applied(t, &ticket.Changes{Releases: []ticket.Key{c.Claims[0].Key}}),
+		applied(t, intake(2)), applied(t, &ticket.Changes{DropBodies: []ticket.BodyID{intake(2).Bodies[0].ID}}))
+	b.writer.write(all)
+	for _, r := range all {
+		require.NoError(t, r.err)
+	}
+	require.Equal(t, 3, count(t, b, "keys", "true"))
+	require.Equal(t, 1, count(t, b, "bodies", "true"))
+}
+
 // count counts the rows of a table of which something holds.
 func count(t *testing.T, b *Backend, table, where string) (n int) {
 	t.Helper()
