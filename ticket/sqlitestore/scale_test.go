@@ -88,7 +88,8 @@ func BenchmarkScale(b *testing.B) {
 
 // BenchmarkScaleIntake commits first mails to the same two stores, in turns. The
 // ratio is that of their rates, the higher the better. What it wrote is left
-// there.
+// there, so that a small store that is kept does not stay small: remove it before
+// another run.
 func BenchmarkScaleIntake(b *testing.B) {
 	stores := fillBoth(b)
 	base := time.Now().UnixMilli() << 6
