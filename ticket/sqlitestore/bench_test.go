@@ -135,6 +135,9 @@ func BenchmarkIntake(b *testing.B) {
 			go h.run()
 			defer close(h.requests)
 			p := store.Portal("main")
+			held, err := p.Lease(b.Context(), openHold.Lease, openHold.Owner, benchNow, benchNow.Add(time.Second))
+			require.NoError(b, err)
+			require.True(b, held)
 			var n atomic.Int64
 			run := func(commit func(c *ticket.Changes) error) time.Duration {
 				var left atomic.Int64
@@ -155,7 +158,10 @@ func BenchmarkIntake(b *testing.B) {
 				return time.Since(start)
 			}
 			b.ResetTimer()
-			mine := run(func(c *ticket.Changes) error { return p.Commit(context.Background(), c) })
+			mine := run(func(c *ticket.Changes) error {
+				c.Holds = []ticket.Hold{openHold} // as all commits of desks do
+				return p.Commit(context.Background(), c)
+			})
 			b.StopTimer()
 			hand := run(func(c *ticket.Changes) error {
 				r, err := prepare(c)

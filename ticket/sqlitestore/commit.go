@@ -36,12 +36,8 @@ func (p *portal) Commit(ctx context.Context, c *ticket.Changes) error {
 // write writes the rows of one commit.
 func (r *rows) write(t *tx, s *portalState) error {
 	for _, h := range r.holds {
-		held, err := t.one("SELECT 1 FROM leases WHERE portal = ? AND name = ? AND owner = ?", []any{s.id, h.Lease, h.Owner}, new(int))
-		if err != nil {
+		if err := t.hold(s, h); err != nil {
 			return err
-		}
-		if !held {
-			return fmt.Errorf("lease %s: %w", h.Lease, ticket.ErrNotHeld)
 		}
 	}
 	for i := range r.releases {

@@ -102,6 +102,61 @@ func TestACommitSeesWhatAnotherOfItsTransactionHasInserted(t *testing.T) {
 	require.Zero(t, count(t, b, "works", "true")+count(t, b, "bodies", "true"))
 }
 
+// openHold is the lease under which all desks write.
+var openHold = ticket.Hold{Lease: "portal", Owner: "open"}
+
+// leased takes a lease in a transaction.
+func leased(name, owner string, now, until int64) func(*tx) error {
+	return func(tx *tx) error {
+		s, err := tx.portal("main")
+		if err == nil {
+			_, err = tx.lease(s, name, owner, now, until)
+		}
+		return err
+	}
+}
+
+func TestCommitsUnderOneLeaseShareStatements(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const commits = maxRows - 1
+	waiting := 0
+	applies := []func(*tx) error{leased(openHold.Lease, openHold.Owner, 1, 2)}
+	for i := range commits {
+		c := intake(int64(i))
+		c.Holds = []ticket.Hold{openHold}
+		applies = append(applies, applied(t, c))
+	}
+	all := batch("main", append(applies, func(tx *tx) error {
+		waiting = len(tx.pendingOf(sqls.contacts.insert).args) / sqls.contacts.insert.columns
+		return nil
+	})...)
+	b.writer.write(all)
+	for _, r := range all {
+		require.NoError(t, r.err)
+	}
+	require.Equal(t, commits, waiting, "nothing was asked that inserts what waits")
+	require.Equal(t, commits, count(t, b, "contacts", "true"))
+}
+
+func TestALeaseThatIsTakenBetweenCommitsOfATransactionCounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var applies []func(*tx) error
+	for i := range 4 {
+		c := intake(int64(i))
+		c.Holds = []ticket.Hold{openHold}
+		applies = append(applies, applied(t, c))
+	}
+	all := batch("main", applies[0], leased(openHold.Lease, openHold.Owner, 1, 2), applies[1], leased(openHold.Lease, "retired", 3, 9), applies[2],
+		leased(openHold.Lease, "retired", 4, 4), leased(openHold.Lease, openHold.Owner, 5, 6), applies[3])
+	b.writer.write(all)
+	for i, r := range all {
+		require.Equal(t, i == 0 || i == 4, errors.Is(r.err, ticket.ErrNotHeld), "%d: %v", i, r.err)
+	}
+	require.Equal(t, 2, count(t, b, "tickets", "number BETWEEN 1 AND 2"))
+}
+
 // What has no precondition fails nothing when it is too early.
 func TestWhatIsRemovedWithoutAPreconditionIsRemovedInOrder(t *testing.T) {
 	t.Parallel()

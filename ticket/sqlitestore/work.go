@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -112,16 +113,35 @@ func (p *portal) Lease(ctx context.Context, name, owner string, now, until time.
 		if err != nil {
 			return err
 		}
-		ok, err = t.lease(s.id, name, owner, driver.Micros(now), driver.Micros(until))
+		ok, err = t.lease(s, name, owner, driver.Micros(now), driver.Micros(until))
 		return err
 	})
 	return ok && err == nil, wrap("lease", err)
 }
 
-func (t *tx) lease(portal int64, name, owner string, now, until int64) (bool, error) {
+// hold returns ErrNotHeld if the lease is not its owner's. Commits of one
+// transaction ask for the same few, and are answered once, without inserting
+// what waits.
+func (t *tx) hold(s *portalState, h ticket.Hold) error {
+	if slices.Contains(s.held, h) {
+		return nil
+	}
+	held, err := t.conn.one("SELECT 1 FROM leases WHERE portal = ? AND name = ? AND owner = ?", []any{s.id, h.Lease, h.Owner}, new(int))
+	if err != nil {
+		return err
+	}
+	if !held {
+		return fmt.Errorf("lease %s: %w", h.Lease, ticket.ErrNotHeld)
+	}
+	s.held = append(s.held, h)
+	return nil
+}
+
+func (t *tx) lease(portal *portalState, name, owner string, now, until int64) (bool, error) {
+	portal.held = nil
 	var have string
 	var lasts int64
-	found, err := t.one("SELECT owner, until FROM leases WHERE portal = ? AND name = ?", []any{portal, name}, &have, &lasts)
+	found, err := t.one("SELECT owner, until FROM leases WHERE portal = ? AND name = ?", []any{portal.id, name}, &have, &lasts)
 	if err != nil {
 		return false, err
 	}
@@ -129,10 +149,10 @@ func (t *tx) lease(portal int64, name, owner string, now, until int64) (bool, er
 		return false, nil
 	}
 	if until <= now {
-		_, err = t.exec("DELETE FROM leases WHERE portal = ? AND name = ?", portal, name)
+		_, err = t.exec("DELETE FROM leases WHERE portal = ? AND name = ?", portal.id, name)
 		return err == nil, err
 	}
 	_, err = t.exec(`INSERT INTO leases (portal, name, owner, until) VALUES (?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET owner = excluded.owner, until = excluded.until`, portal, name, owner, until)
+		ON CONFLICT DO UPDATE SET owner = excluded.owner, until = excluded.until`, portal.id, name, owner, until)
 	return err == nil, err
 }

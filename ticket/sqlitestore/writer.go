@@ -325,6 +325,7 @@ type tx struct {
 type portalState struct {
 	id, event, number, message int64
 	dirty                      bool
+	held                       []ticket.Hold // that are known to be in this transaction
 }
 
 func (t *tx) all(batch []*request) error {
