@@ -52,6 +52,8 @@ func fill(v reflect.Value) {
 		for _, field := range v.Fields() {
 			fill(field)
 		}
+	default:
+		panic("a field of a kind that is not filled, and so not compared: " + v.Type().String())
 	}
 }
 
