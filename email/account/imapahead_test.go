@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -304,4 +305,27 @@ func TestAFolderReplacedBetweenBatchesIsReadAnew(t *testing.T) {
 	require.Eventually(t, func() bool { return b.srv.Seen(t, "INBOX") == 20 }, patience, 5*time.Millisecond)
 	// 4 to 7 had come and were thrown away, so that they came again as the rest.
 	require.Equal(t, 3, b.sink.Duplicates(), "the three that were committed, and no more")
+}
+
+// TestAServerThatLiesAboutSizesSendsNoMoreThanOneFlight: it says of every mail that
+// it is small, so that many are fetched by one command, and they are not.
+func TestAServerThatLiesAboutSizesSendsNoMoreThanOneFlight(t *testing.T) {
+	t.Parallel()
+	b, srv, tp := newTampered(t)
+	size := regexp.MustCompile(`RFC822\.SIZE [0-9]+`)
+	tp.set(func(line string) string {
+		if strings.HasPrefix(line, "* ") {
+			line = size.ReplaceAllString(line, "RFC822.SIZE 100")
+		}
+		return line
+	}, nil)
+	const mails = 63 // 1, 2, 4, 8, 16 and 32 at a time
+	body := strings.Repeat(strings.Repeat("x", 510)+"\r\n", 1300)
+	for n := range mails {
+		srv.Add("INBOX", letterOf(n, body), time.Now())
+	}
+	b.receive(t)
+	require.Equal(t, numbers(0, mails-1), subjects(b.wait(t, mails)))
+	require.Zero(t, b.sink.Duplicates())
+	require.Equal(t, 2, srv.Connections(), "the last 32 mails are more than one command may bring")
 }
