@@ -96,7 +96,7 @@ func (i IMAP) validate(field string) error {
 	if !isFolderName(i.SentFolder) {
 		return channel.BadField(field+".sent_folder", "must be one line of at most %d bytes", maxFolderName)
 	}
-	if i.SentFolder != "" && i.SentFolder == i.Folder {
+	if i.SentFolder != "" && sameFolder(i.SentFolder, i.Folder) {
 		return channel.BadField(field+".sent_folder", "is the folder that is read")
 	}
 	target, moves := strings.CutPrefix(i.After, afterMove)
@@ -106,7 +106,7 @@ func (i IMAP) validate(field string) error {
 		return channel.BadField(field+".after", "must be leave, seen, move:FOLDER or delete")
 	case strings.TrimSpace(target) == "" || !isFolderName(target):
 		return channel.BadField(field+".after", "move: must be followed by the name of a folder")
-	case target == i.Folder:
+	case sameFolder(target, i.Folder):
 		return channel.BadField(field+".after", "would move mails to the folder they are in")
 	}
 	if i.FirstSync != firstNone && i.FirstSync != firstAll {
@@ -115,6 +115,12 @@ func (i IMAP) validate(field string) error {
 		}
 	}
 	return nil
+}
+
+// sameFolder compares names of folders, of which only INBOX is the same in all
+// letters (RFC 9051 section 5.1).
+func sameFolder(a, b string) bool {
+	return a == b || strings.EqualFold(a, "INBOX") && strings.EqualFold(b, "INBOX")
 }
 
 const maxFolderName = 1000

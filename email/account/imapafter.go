@@ -17,14 +17,20 @@ var errNotOffered = errors.New("the server offers no safe way to do it")
 // errReplaced says that the folder is another than the one whose mails are meant.
 var errReplaced = errors.New("the folder was replaced by another")
 
+// errItself says that a folder is its own target, under a name of the other kind.
+var errItself = errors.New("they would be moved to the folder that they are in")
+
 // after does what the configuration wants with mails that were taken in. It
 // opens the folder for writing, and the caller has to open it for reading again
 // whatever comes of it: after a failure none is open. Doing it again does no harm.
 func (c *imapConn) after(folder string, validity uint32, action string, uids []uint32) error {
+	target, moves := strings.CutPrefix(action, afterMove)
+	if moves && sameFolder(target, folder) {
+		return errItself
+	}
 	if err := c.enter(folder, validity); err != nil {
 		return err
 	}
-	target, moves := strings.CutPrefix(action, afterMove)
 	switch {
 	case moves:
 		return c.move(folder, validity, target, uids)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -76,7 +77,8 @@ func (c *imapConn) copied(folder string, validity uint32, target string, uids []
 	if err != nil || len(prints) == 0 {
 		return nil, err // or all have gone
 	}
-	if _, err := c.examine(target); isAnswer(err) {
+	st, err := c.examine(target)
+	if isAnswer(err) {
 		return nil, c.enter(folder, validity) // the copy will say why
 	} else if err != nil {
 		return nil, err
@@ -86,6 +88,11 @@ func (c *imapConn) copied(folder string, validity uint32, target string, uids []
 		hits, err := c.alike(p, ids[u])
 		if err != nil {
 			return nil, err
+		}
+		if st.validity == validity {
+			// It may be the same folder under another name, and a mail is
+			// no copy of itself.
+			hits = slices.DeleteFunc(hits, func(h uint32) bool { return slices.Contains(uids, h) })
 		}
 		alike[u] = hits
 		for _, h := range hits {
@@ -124,6 +131,9 @@ func (c *imapConn) alike(p mailPrint, id string) ([]uint32, error) {
 		criteria = &imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: "Message-ID", Value: id}}}
 	}
 	hits, err := c.search(criteria)
+	if e, ok := errors.AsType[*imap.Error](err); ok && !passes(e) {
+		return nil, nil // it has no such search: rather a second copy than none
+	}
 	if err != nil || len(hits) == 0 {
 		return nil, err
 	}
@@ -132,10 +142,17 @@ func (c *imapConn) alike(p mailPrint, id string) ([]uint32, error) {
 	return slices.Collect(maps.Keys(prints)), err
 }
 
-// digest reads a mail and returns what its content hashes to.
+// errOverlong says that a mail does not end.
+var errOverlong = errors.New("a mail to be compared is too long")
+
+// digest reads a mail and returns what its content hashes to. Only mails that
+// were taken in are compared with others of their size.
 func (c *imapConn) digest(uid uint32) (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	for offset := int64(0); ; offset += chunk {
+		if offset > c.pace.Mail {
+			return sum, fmt.Errorf("%w: it has more than %d bytes", errOverlong, c.pace.Mail)
+		}
 		b, err := c.fetchFrom(uid, offset)
 		if err != nil {
 			return sum, err
@@ -160,13 +177,17 @@ func (c *imapConn) prints(uids []uint32) (map[uint32]mailPrint, map[uint32]strin
 	}
 	prints, ids := map[uint32]mailPrint{}, map[uint32]string{}
 	section := &imap.FetchItemBodySection{Peek: true, Specifier: imap.PartSpecifierHeader, Partial: &imap.SectionPartial{Size: maxHead}}
-	err = c.sections(uids, section, func(u uint32, b []byte) {
-		if size, ok := sizes[u]; ok {
-			prints[u] = mailPrint{sha256.Sum256(b), size}
-			ids[u] = searchableID(b)
+	for some := range slices.Chunk(uids, maxFlight/maxHead) {
+		if err := c.sections(some, section, func(u uint32, b []byte) {
+			if size, ok := sizes[u]; ok {
+				prints[u] = mailPrint{sha256.Sum256(b), size}
+				ids[u] = searchableID(b)
+			}
+		}); err != nil {
+			return nil, nil, err
 		}
-	})
-	return prints, ids, err
+	}
+	return prints, ids, nil
 }
 
 // searchableID returns the Message-ID of a header if it stands on one line.

@@ -240,6 +240,11 @@ func (r *receiver) runAfter(c *imapConn, folder string) *failure {
 			r.note = ""
 		case errors.Is(err, errNotOffered):
 			r.note = "mails are taken in, but not moved: " + errNotOffered.Error()
+		case errors.Is(err, errItself):
+			r.note = "mails are taken in, but not moved: " + errItself.Error()
+		case errors.Is(err, errOverlong):
+			r.note = "mails are taken in, but not moved: " + err.Error()
+			return nil
 		default:
 			text := c.failed(stageMail, err).text
 			r.m.env.Log.LogAttrs(c.ctx, slog.LevelWarn, "account: mails could not be marked, moved or deleted", slog.String("reason", text))
