@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -92,9 +93,10 @@ func reported(up *channel.Update, ds []channel.Delivery) (map[int]channel.Recipi
 		if !ok {
 			return false
 		}
-		if _, twice := told[i]; !twice {
-			told[i] = s
+		if other, twice := told[i]; twice {
+			s = together(up, other, s)
 		}
+		told[i] = s
 		return true
 	}
 	for _, s := range up.Recipients {
@@ -108,6 +110,18 @@ func reported(up *channel.Update, ds []channel.Delivery) (map[int]channel.Recipi
 		}
 	}
 	return told, strangers
+}
+
+// together is what a report says of a recipient whom it names twice, as where one
+// address was turned into several: the worst. He exists if any of them got it.
+func together(up *channel.Update, a, b channel.RecipientStatus) channel.RecipientStatus {
+	kinds := []channel.UpdateKind{channel.UpdateDelivered, channel.UpdateRelayed, channel.UpdateDelayed, channel.UpdateBounce}
+	rank := func(s channel.RecipientStatus) int { return slices.Index(kinds, cmp.Or(s.Kind, up.Kind)) }
+	if rank(a) < rank(b) {
+		a, b = b, a
+	}
+	a.Undeliverable = a.Undeliverable && b.Undeliverable
+	return a
 }
 
 // ofDelivery reports whether news are those of a delivery report.

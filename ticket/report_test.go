@@ -71,6 +71,13 @@ func TestAReportIsAppliedRecipientByRecipient(t *testing.T) {
 			[]string{a}, channel.UpdateBounce, []status{{Kind: channel.UpdateDelivered, Address: "w@y.example"}, {Address: "x@y.example", Status: "5.2.2", Permanent: true}},
 			states{a: bounced}, ticket.StateBounced, a + ": 5.2.2 (x@y.example)", nil,
 		},
+		"delivered to one address behind a recipient's, and not to another": {
+			[]string{a, b}, channel.UpdateBounce, []status{
+				{Kind: channel.UpdateDelivered, Address: "w@y.example", Original: a},
+				{Address: "x@y.example", Original: a, Status: "5.1.1", Diagnostic: "gone", Permanent: true, Undeliverable: true},
+				{Kind: channel.UpdateDelivered, Address: "z@y.example", Original: a}, {Kind: channel.UpdateDelivered, Address: b},
+			}, states{a: bounced, b: delivered}, ticket.StateBounced, a + ": 5.1.1 gone", nil,
+		},
 		"an address of nobody knows whom": {
 			[]string{a, b}, channel.UpdateBounce, []status{{Address: "x@y.example", Status: "5.1.1", Diagnostic: "gone", Permanent: true, Undeliverable: true}},
 			states{a: sent, b: sent}, ticket.StateSent, "a report of x@y.example, which is none of the recipients, says bounce: 5.1.1 gone", nil,
