@@ -308,6 +308,39 @@ func TestWriteFirstCanBeForbidden(t *testing.T) {
 	})
 }
 
+func TestTwoSwitchesSayWhoseSignatureIsPut(t *testing.T) {
+	own, common := channel.Signature{Text: "An, support"}, channel.Signature{Text: "The team", HTML: "<b>The team</b>"}
+	type put = map[string]channel.Signature
+	for name, test := range map[string]struct {
+		agents, common bool
+		want           put
+	}{
+		"both off":         {false, false, put{"by An": {}, "by Bo": {}, "Got it": {}}},
+		"the agents' own":  {true, false, put{"by An": own, "by Bo": {}, "Got it": {}}},
+		"the common one":   {false, true, put{"by An": common, "by Bo": common, "Got it": {}}},
+		"one or the other": {true, true, put{"by An": own, "by Bo": common, "Got it": {}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sig := ticket.Signatures{AgentsOn: test.agents, CommonOn: test.common, Common: common, Agents: map[ticketAgent]channel.Signature{"an": own, "bo": {}}}
+			inOffice(t, nil, func(o *office) {
+				o.mailbox(box, ticket.Settings{Queue: "support", Signatures: sig, AutoReply: ticket.AutoReply{On: true, Body: "Got it"}})
+				o.write(box, "mai@customer.example", "Question", "What is it?")
+				tk := o.only()
+				for by, text := range map[ticketAgent]string{"an": "by An", "bo": "by Bo"} {
+					_, err := o.desk.Reply(o.ctx, tk.ID, ticket.Draft{By: by, Text: text})
+					require.NoError(t, err)
+				}
+				time.Sleep(10 * time.Minute)
+				got := put{}
+				for _, s := range o.net.Sent(box) {
+					got[s.Out.Text] = s.Out.Signature
+				}
+				require.Equal(t, test.want, got)
+			})
+		})
+	}
+}
+
 func TestSignaturesAreAddedOnce(t *testing.T) {
 	sig := ticket.Signatures{AgentsOn: true, CommonOn: true, Common: channel.Signature{Text: "The team"},
 		Agents: map[ticketAgent]channel.Signature{"an": {Text: "An, support"}}}
