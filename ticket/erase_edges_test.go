@@ -124,7 +124,8 @@ func TestWhatNobodyCouldReadIsListedWhereItNamesAPerson(t *testing.T) {
 	inOffice(t, withBlobs, func(o *office) {
 		o.connect(channeltest.MemoryAccount{Address: crude, Mail: true, Raw: true}, ticket.Settings{})
 		o.net.FailInterpret(crude, &channel.NotNowError{After: time.Hour})
-		for _, raw := range []string{"From: Mai@c.example", "From: <lan-mai@c.example>.", strings.Repeat("From quy ", 100_000) + "mai@c.example"} {
+		for _, raw := range []string{"From: Mai@c.example", "From: <lan-mai@c.example>.", strings.Repeat("From quy ", 100_000) + "mai@c.example",
+			"Von „mai@c.example“", "From \x93mai@c.example\x94", "From ừmai@c.example", "To mai@c.example.ừ"} {
 			it := o.net.Item(crude, mail("mai@c.example", "raw"))
 			it.Message, it.Raw = nil, channel.Bytes(raw)
 			it.Keys = []channel.Key{channel.Key(raw[:16])}
@@ -133,7 +134,7 @@ func TestWhatNobodyCouldReadIsListedWhereItNamesAPerson(t *testing.T) {
 		o.settle()
 		list, err := o.desk.Traces(o.ctx, mai)
 		require.NoError(t, err)
-		require.Len(t, list.Unread, 2)
+		require.Len(t, list.Unread, 4)
 		require.True(t, list.Empty(), "nobody knows whose it is")
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -407,7 +409,7 @@ func namesWhole(text, address string) bool {
 			return false
 		}
 		begin, end := from+at, from+at+len(address)
-		if (begin == 0 || !inAddress(text[begin-1])) && !goesOn(text[end:]) {
+		if before, _ := utf8.DecodeLastRuneInString(text[:begin]); !inAddress(before) && !goesOn(text[end:]) {
 			return true
 		}
 		from = begin + 1
@@ -416,15 +418,21 @@ func namesWhole(text, address string) bool {
 }
 
 // inAddress reports whether c may stand in a mail address or an id, without quotes.
-func inAddress(c byte) bool {
-	return c >= 0x80 || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&*+-./?^_`{|}~@", c) >= 0
+// What is no UTF-8 may be a quotation mark of another character set.
+func inAddress(c rune) bool {
+	return inWord(c) || c < utf8.RuneSelf && strings.ContainsRune("!#$%&*+-./?^_`{|}~@", c)
+}
+
+// inWord reports whether c is a letter, its mark, or a digit.
+func inWord(c rune) bool {
+	return c != utf8.RuneError && (unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsDigit(c))
 }
 
 // goesOn reports whether an address goes on in a text: a full stop may also end
 // the sentence.
 func goesOn(text string) bool {
-	text = strings.TrimLeft(text, ".")
-	return text != "" && (text[0] >= 0x80 || text[0] >= 'a' && text[0] <= 'z' || text[0] >= '0' && text[0] <= '9' || text[0] == '-' || text[0] == '_' || text[0] == '@')
+	c, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, "."))
+	return inWord(c) || c == '-' || c == '_' || c == '@'
 }
 
 func (s *tracer) workPage(c *Changes) error {
