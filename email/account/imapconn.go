@@ -28,7 +28,8 @@ type imapConn struct {
 	secrets []string
 	changed chan struct{} // the server says that something changed
 	stop    func() bool
-	moved   bool // no earlier move can have been interrupted
+	moved   bool   // no earlier move can have been interrupted
+	next    uint32 // UIDNEXT of the open folder when it was opened, 0 if unknown
 }
 
 // imapLink says how to reach and enter a server.
@@ -46,7 +47,7 @@ type imapLink struct {
 // Bounds of what a server may send in answer to one command, besides content
 // that was asked for.
 const (
-	maxAnswer = 64 << 20 // SEARCH over a million mails stays below it
+	maxAnswer = 16 << 20 // SEARCH over maxSpan numbers stays below it
 	maxIdle   = 1 << 20
 )
 
@@ -205,6 +206,9 @@ func (c *imapConn) guard(limit time.Duration, budget int64, exchange func() erro
 	t.Stop()
 	if err != nil && silent.Load() {
 		return errSilent
+	}
+	if err != nil && !isAnswer(err) && c.raw.left.Load() <= 0 {
+		return errBudget // the library tells of an answer without its end
 	}
 	return err
 }

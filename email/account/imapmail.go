@@ -16,8 +16,15 @@ import (
 // within the library's deadline for a literal, which is 5 min for the whole.
 const chunk = 1 << 20
 
-// maxListed bounds how many mails one SEARCH may name.
-const maxListed = 4 << 20
+const (
+	// maxListed bounds how many mails may be named at once.
+	maxListed = 4 << 20
+	// maxSpan is over how many UIDs one SEARCH goes, as far as the server has
+	// said which it has given: an answer has up to 11 bytes for each.
+	maxSpan = 1 << 20
+)
+
+var errTooMany = fmt.Errorf("the server lists more than %d mails", maxListed)
 
 // folderState is what a server says when a folder is opened.
 type folderState struct {
@@ -70,10 +77,12 @@ func (c *imapConn) examine(folder string) (folderState, error) { return c.choose
 
 func (c *imapConn) choose(folder string, readOnly bool) (folderState, error) {
 	var st folderState
+	c.next = 0
 	err := c.guard(c.pace.Command, maxIdle, func() error {
 		d, err := c.client.Select(folder, &imap.SelectOptions{ReadOnly: readOnly}).Wait()
 		if err == nil {
 			st = folderState{d.UIDValidity, uint32(d.UIDNext)}
+			c.next = st.next
 		}
 		return err
 	})
@@ -83,6 +92,27 @@ func (c *imapConn) choose(folder string, readOnly bool) (folderState, error) {
 // list returns the UIDs from one to another (0: to the last) in order. A time
 // limits them to what the server received on its day, a day before, or later.
 func (c *imapConn) list(from, to uint32, since time.Time) ([]uint32, error) {
+	end := to
+	if end == 0 {
+		end = c.next // what came later is listed last
+	}
+	var out []uint32
+	for end > from && end-from >= maxSpan {
+		part, err := c.listed(from, from+maxSpan-1, since)
+		if out = append(out, part...); err == nil && len(out) > maxListed {
+			err = errTooMany
+		}
+		if err != nil {
+			return nil, err
+		}
+		from += maxSpan
+	}
+	part, err := c.listed(from, to, since)
+	return append(out, part...), err
+}
+
+// listed is list by one command.
+func (c *imapConn) listed(from, to uint32, since time.Time) ([]uint32, error) {
 	var set imap.UIDSet
 	set.AddRange(imap.UID(from), imap.UID(to))
 	criteria := &imap.SearchCriteria{UID: []imap.UIDSet{set}}
@@ -114,7 +144,7 @@ func (c *imapConn) search(criteria *imap.SearchCriteria) ([]uint32, error) {
 				return errors.New("the server lists mails that cannot be")
 			}
 			if count += int64(r.Stop) - int64(r.Start) + 1; count > maxListed {
-				return fmt.Errorf("the server lists more than %d mails", maxListed)
+				return errTooMany
 			}
 		}
 		for _, r := range found {
