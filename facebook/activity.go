@@ -349,7 +349,7 @@ func (p *page) beginning(at *place, w *whole, conversation string) channel.Key {
 		if p.by(begins.From.ID) == ByCustomer {
 			a.Thread = begins.Message
 		}
-		begins, id, a.Nested = at.parent, string(at.parent.ID), true
+		begins, id, a.Nested = at.parent, w.parent, true
 	}
 	if begins == nil || begins.From == nil {
 		return ""
