@@ -65,15 +65,21 @@ func (g *gate) Accept(ctx context.Context, items ...*channel.Item) error {
 	return g.next.Accept(ctx, items...)
 }
 
-// until waits until the sink is at its call and the server was asked for the
-// batch behind.
-func (g *gate) until(t *testing.T, srv *emailtest.IMAP) {
+// called waits until the sink is at its call.
+func (g *gate) called(t *testing.T) {
 	t.Helper()
 	select {
 	case <-g.reached:
 	case <-time.After(patience):
 		t.Fatal("the sink was never called")
 	}
+}
+
+// until waits until the sink is at its call and the server was asked for the
+// batch behind.
+func (g *gate) until(t *testing.T, srv *emailtest.IMAP) {
+	t.Helper()
+	g.called(t)
 	require.Eventually(t, func() bool { return bodies(srv, thirdFetch) > 0 }, patience, time.Millisecond, "%v", srv.Commands())
 }
 

@@ -135,6 +135,28 @@ func TestAFolderThatIsReplacedWhileItIsReadIsReadFromItsBeginning(t *testing.T) 
 	require.Eventually(t, func() bool { return b.srv.Seen(t, "INBOX") == 3 }, patience, 5*time.Millisecond)
 }
 
+func TestAMailUnderAnotherMailsOldNumberIsNotRemovedUnread(t *testing.T) {
+	t.Parallel()
+	for _, after := range []string{"delete", "move:Archive"} {
+		t.Run(after, func(t *testing.T) {
+			t.Parallel()
+			b, srv, tp := newTampered(t)
+			b.conf.IMAP.After = after
+			srv.Add("INBOX", letter(1), time.Now())
+			g := newGate(b.sink, 1)
+			g.receive(t, b)
+			g.called(t)
+			// The folder is replaced while the mail is committed, and the connection stays.
+			srv.Remove("INBOX", 1)
+			srv.AddAt("INBOX", 1, letter(2), time.Now())
+			tp.set(replaced("[UIDVALIDITY 1000]", "[UIDVALIDITY 77]"), nil)
+			close(g.open)
+			require.Equal(t, []string{"1", "2"}, subjects(b.wait(t, 2)))
+			require.Eventually(t, func() bool { return b.srv.Count(t, "INBOX") == 0 }, patience, 5*time.Millisecond)
+		})
+	}
+}
+
 func TestAServerThatAlwaysTellsHowManyThereAreIsNotAskedWithoutEnd(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
