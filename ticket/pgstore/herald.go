@@ -188,16 +188,12 @@ func (h *herald) listen(ctx context.Context) {
 	}
 }
 
-// listenCheck is how long a listener hears nothing before it asks whether its
-// connection is still there.
-const listenCheck = 30 * time.Second
-
 func (h *herald) listenOnce(ctx context.Context) error {
 	cfg, err := pgxpool.ParseConfig(h.b.options.listen)
 	if err != nil {
 		return err
 	}
-	beginning, cancel := context.WithTimeout(ctx, listenCheck)
+	beginning, cancel := context.WithTimeout(ctx, h.b.options.listenCheck)
 	defer cancel()
 	c, err := pgx.ConnectConfig(beginning, cfg.ConnConfig)
 	if err != nil {
@@ -227,13 +223,13 @@ func (h *herald) listenOnce(ctx context.Context) error {
 
 // next returns the next notification, nil if there was none for a while.
 func (h *herald) next(ctx context.Context, c *pgx.Conn) (*pgconn.Notification, error) {
-	waiting, cancel := context.WithTimeout(ctx, listenCheck)
+	waiting, cancel := context.WithTimeout(ctx, h.b.options.listenCheck)
 	defer cancel()
 	n, err := c.WaitForNotification(waiting)
 	if err == nil || ctx.Err() != nil || waiting.Err() == nil {
 		return n, err
 	}
-	asking, cancel := context.WithTimeout(ctx, listenCheck)
+	asking, cancel := context.WithTimeout(ctx, h.b.options.listenCheck)
 	defer cancel()
 	return nil, c.Ping(asking)
 }

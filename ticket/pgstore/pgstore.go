@@ -120,7 +120,10 @@ type options struct {
 	migrate bool
 	writers int // transactions of a portal under way at a time
 	walks   walks
-	tracer  pgx.QueryTracer // of tests
+	// listenCheck is how long the listener hears nothing before it asks whether
+	// its connection is still there, and how long the answer may take.
+	listenCheck time.Duration
+	tracer      pgx.QueryTracer // of tests
 }
 
 // An Option changes how [Open] opens a database.
@@ -151,7 +154,7 @@ func WithoutMigrations() Option { return func(o *options) { o.migrate = false } 
 // brings its schema up to date; several processes may do so at the same time. It
 // fails if the schema is of a newer version of this package.
 func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
-	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1, walks: walks{256, 4096, 250}}
+	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1, walks: walks{256, 4096, 250}, listenCheck: 30 * time.Second}
 	for _, opt := range opts {
 		opt(&o)
 	}

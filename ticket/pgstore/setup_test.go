@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -108,4 +109,28 @@ func TestStore(t *testing.T) {
 func TestStoreThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	suite(t, cluster.Bouncer(t)(cluster.URL(t))+"&default_query_exec_mode=exec")
+}
+
+// watch watches a portal until the test ends. What it returns waits for the next
+// hint.
+func watch(t *testing.T, b *Backend, portal string) (next func() ticket.Hint) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	hints := make(chan ticket.Hint, 1000)
+	var watching sync.WaitGroup
+	watching.Go(func() { b.Portal(portal).(ticket.Watcher).Watch(ctx, func(h ticket.Hint) { hints <- h }) })
+	t.Cleanup(func() {
+		cancel()
+		watching.Wait()
+	})
+	return func() ticket.Hint {
+		t.Helper()
+		select {
+		case h := <-hints:
+			return h
+		case <-time.After(time.Minute):
+			t.Fatal("nothing was told")
+			return ticket.Hint{}
+		}
+	}
 }

@@ -65,6 +65,13 @@ func (s *stall) stall() {
 	s.on = true
 }
 
+// heal lets pass what comes from now on. What was held stays so.
+func (s *stall) heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.on = false
+}
+
 // held returns how many writes are stopped.
 func (s *stall) held() int {
 	s.mu.Lock()

@@ -151,19 +151,10 @@ func TestAPortalWithAVeryLongNameKeepsNobodyFromBeingTold(t *testing.T) {
 	a, b := two(t)
 	long := strings.Repeat("p", 2000)
 	name := long + long + long + long
-	var watching sync.WaitGroup
-	ctx, cancel := context.WithCancel(t.Context())
-	hints := make(chan ticket.Hint, 100)
-	watching.Go(func() { a.Portal(name).(ticket.Watcher).Watch(ctx, func(h ticket.Hint) { hints <- h }) })
-	defer watching.Wait()
-	defer cancel()
-	require.Equal(t, ticket.Hint{All: true}, <-hints, "it listens")
+	next := watch(t, a, name)
+	require.Equal(t, ticket.Hint{All: true}, next(), "it listens")
 	require.NoError(t, b.Portal(name).Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "1"}}}))
-	select {
-	case <-hints:
-	case <-time.After(time.Minute):
-		t.Fatal("nothing was told")
-	}
+	next()
 }
 
 // A server that answers no more, as one behind a network that is cut.
