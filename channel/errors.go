@@ -31,6 +31,9 @@ func (e *NotNowError) Unwrap() error { return e.Err }
 type FieldError struct {
 	Field   string // as the caller named it: "local_part", "smtp.port"
 	Problem string // what is wrong and what to do
+	// Owner is the channel of the same portal that has the value already, where
+	// that is what is wrong.
+	Owner ID
 }
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }

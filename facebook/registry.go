@@ -38,7 +38,11 @@ func (a *App) register(p *page) error {
 	defer a.mu.Unlock()
 	r := a.pages[p.id]
 	if r != nil && (r.portal != p.env.Portal || r.channel != p.acct.ID) {
-		return channel.BadField("page_id", "is connected already")
+		taken := &channel.FieldError{Field: "page_id", Problem: "is connected already"}
+		if r.portal == p.env.Portal {
+			taken.Owner = r.channel
+		}
+		return taken
 	}
 	if r == nil {
 		r = &registration{portal: p.env.Portal, channel: p.acct.ID}

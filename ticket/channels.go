@@ -57,9 +57,10 @@ func channelRef(id channel.ID) RecordRef { return RecordRef{recordChannel, strin
 // Connect adds a channel: it validates the configuration, opens it and keeps
 // it. It does not test the connection; see Check.
 //
-// Errors: *channel.FieldError for a bad or taken value; any other leaves open
-// whether the channel is connected, since the store may have lost only its
-// answer. Channels tells: a second Connect would find the address taken.
+// Errors: *channel.FieldError for a bad or taken value, with the Owner of what is
+// taken; any other leaves open whether the channel is connected, since the store
+// may have lost only its answer. Channels tells: a second Connect would find the
+// address taken. See [Desk.Ensure] for channels that a program always has.
 func (d *Desk) Connect(ctx context.Context, cfg channel.Config, s Settings) (*Channel, error) {
 	acct, err := cfg.Account()
 	if err != nil {
@@ -256,7 +257,7 @@ func (d *Desk) saveChannel(ctx context.Context, acct channel.Account, saved *sav
 		}
 		owner, taken := u.snap.Refs[addressKey(saved.Address)]
 		if taken && owner.ID != string(acct.ID) {
-			return badField("address", "%s is connected already", saved.Address)
+			return &channel.FieldError{Field: "address", Problem: saved.Address + " is connected already", Owner: channel.ID(owner.ID)}
 		}
 		if oldAddress != "" && !strings.EqualFold(oldAddress, saved.Address) {
 			u.release(addressKey(oldAddress))

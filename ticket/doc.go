@@ -10,7 +10,7 @@
 //	})
 //	err = desk.PutAgent(ctx, routing.Agent{ID: "an", Name: "An"})
 //	err = desk.PutQueue(ctx, routing.Queue{ID: "support", Agents: []routing.AgentID{"an"}})
-//	ch, err := desk.Connect(ctx, hosted.Mailbox{LocalPart: "support"}, ticket.Settings{Queue: "support"})
+//	ch, err := desk.Ensure(ctx, hosted.Mailbox{LocalPart: "support"}, ticket.Settings{Queue: "support"})
 //	go desk.Run(ctx)
 //	for e, err := range desk.Follow(ctx, 0) { ... }
 //	msg, err := desk.Reply(ctx, ticketID, ticket.Draft{By: "an", Text: "..."})

@@ -1,6 +1,7 @@
 package ticket_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -91,5 +92,34 @@ func TestAnEmptyFeedHasTheCursor0(t *testing.T) {
 		last, err := desk.LastCursor(o.ctx)
 		require.NoError(t, err)
 		require.Zero(t, last)
+	})
+}
+
+func TestAFollowerThatGoesOnAfterAnErrorMissesNothing(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		last, err := o.desk.LastCursor(o.ctx)
+		require.NoError(t, err)
+		fails := 0
+		o.back.Fail(func(op string) error {
+			if op == "events" && fails < 3 {
+				fails++
+				return errors.New("the database restarts")
+			}
+			return nil
+		})
+		var seen, failed int64
+		for e, err := range o.desk.Follow(o.ctx, 0) {
+			if err != nil {
+				require.Nil(t, e)
+				failed++
+				continue
+			}
+			seen++
+			require.Equal(t, seen, e.Cursor)
+			if e.Cursor == last {
+				break
+			}
+		}
+		require.EqualValues(t, 3, failed)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
 
 	"github.com/anteroom/anteroom/channel"
 	"github.com/anteroom/anteroom/channel/channeltest"
@@ -16,9 +17,10 @@ import (
 )
 
 // A contact center with a mailbox of its own, an SMTP server on which mail for
-// it arrives, and a database file.
+// it arrives, an account by which it answers, and a database file.
 func Example() {
 	ctx := context.Background()
+	key, password := []byte(os.Getenv("ANTEROOM_KEY")), os.Getenv("SMTP_PASSWORD")
 	check := func(err error) {
 		if err != nil {
 			log.Fatal(err)
@@ -28,14 +30,18 @@ func Example() {
 	db, err := sqlitestore.Open("anteroom.db")
 	check(err)
 	mx := &hosted.Server{Domain: "help.example.com"}
-	relay := account.NewRelay("localhost:25", account.RelayOptions{})
 	desk, err := ticket.New(ticket.Config{
-		Store: db.Portal("main"), System: relay, Connectors: []channel.Connector{mx, account.Connector{}},
+		Store: db.Portal("main"), Key: key, Connectors: []channel.Connector{mx, account.Connector{}},
 	})
 	check(err)
 	check(desk.PutAgent(ctx, routing.Agent{ID: "an", Name: "An", Email: "an@example.com"}))
 	check(desk.PutQueue(ctx, routing.Queue{ID: "support", Name: "Support", Agents: []routing.AgentID{"an"}}))
-	_, err = desk.Connect(ctx, hosted.Mailbox{LocalPart: "support"}, ticket.Settings{Queue: "support", PreferOnline: true})
+	settings := ticket.Settings{Queue: "support", PreferOnline: true}
+	mailbox, err := desk.Ensure(ctx, hosted.Mailbox{LocalPart: "support"}, settings)
+	check(err)
+	_, err = desk.Ensure(ctx, account.Account{ // it sends, and forwards what it gets to the mailbox
+		Address: "support@example.com", Password: password, SMTP: account.Server{Host: "smtp.example.com"}, ForwardedTo: mailbox.ID,
+	}, settings)
 	check(err)
 
 	go func() { check(mx.ListenAndServe(ctx)) }()
@@ -43,7 +49,7 @@ func Example() {
 	for event, err := range desk.Follow(ctx, 0) {
 		check(err)
 		if event.Type == ticket.EventAssigned {
-			_, err := desk.Reply(ctx, event.Ticket, ticket.Draft{By: event.Agent, Text: "We are on it."})
+			_, err := desk.Reply(ctx, event.Ticket, ticket.Draft{By: event.Agent, Text: "We are on it.", Key: event.ID})
 			check(err)
 		}
 	}

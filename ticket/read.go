@@ -265,8 +265,13 @@ func (d *Desk) LastCursor(ctx context.Context) (int64, error) {
 }
 
 // Follow yields the events after a cursor, in order, for ever: none is skipped
-// and none repeated; it can be resumed with the last event's Cursor. It ends
-// when ctx does, or after yielding an error of the store.
+// and none repeated; it can be resumed with the last event's Cursor. It ends,
+// without an error, when ctx does. An error of the store is yielded with a nil
+// event; a loop that goes on then has Follow try again where it was, after
+// Timing.Poll.
+//
+// Every caller sees every event, on each node. So what must be done once is done
+// on one node, or in a way that can be repeated, such as by [Draft].Key.
 func (d *Desk) Follow(ctx context.Context, after int64) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		for {
@@ -276,8 +281,10 @@ func (d *Desk) Follow(ctx context.Context, after int64) iter.Seq2[*Event, error]
 				return
 			}
 			if err != nil {
-				yield(nil, fmt.Errorf("ticket: read events: %w", err))
-				return
+				if !yield(nil, fmt.Errorf("ticket: read events: %w", err)) {
+					return
+				}
+				more = nil
 			}
 			for _, e := range events {
 				if !yield(e, nil) {

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -31,8 +27,10 @@ const (
 // specification says (https://www.standardwebhooks.com): webhook-id is the
 // event's id and the same on every try, webhook-timestamp the time of the try
 // in Unix seconds, webhook-signature "v1," and the base64 of the
-// HMAC-SHA-256 of "id.timestamp.body". Any answer but 2xx is tried again, with
-// growing pauses, before any later event; 410 switches the webhook off.
+// HMAC-SHA-256 of "id.timestamp.body". A receiver in Go calls [VerifyWebhook];
+// other libraries for that specification want the secret as "whsec_" and its
+// base64. Any answer but 2xx is tried again, with growing pauses, before any later
+// event; 410 switches the webhook off.
 type Webhook struct {
 	ID  string `json:"id"`
 	URL string `json:"url"` // https, or http to this machine
@@ -284,11 +282,8 @@ func (d *Desk) post(ctx context.Context, h savedWebhook, secret []byte, e *Event
 	if err != nil {
 		return fmt.Errorf("ticket: webhook: %w", err)
 	}
-	now := strconv.FormatInt(d.now().Unix(), 10)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Webhook-Id", e.ID)
-	req.Header.Set("Webhook-Timestamp", now)
-	req.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(SignWebhook(secret, e.ID, now, body)))
+	SignWebhook(req.Header, secret, e.ID, d.now(), body)
 	resp, err := d.cfg.HTTP.Do(req)
 	if err != nil {
 		if known, ok := errors.AsType[*url.Error](err); ok {
@@ -308,14 +303,4 @@ func (d *Desk) post(ctx context.Context, h savedWebhook, secret []byte, e *Event
 		}
 	}
 	return fmt.Errorf("ticket: webhook answered %d", resp.StatusCode)
-}
-
-// SignWebhook returns the signature of a webhook's request: the HMAC-SHA-256 of
-// "id.timestamp.body". Receivers compare it with hmac.Equal, and refuse
-// timestamps that are minutes off.
-func SignWebhook(secret []byte, id, timestamp string, body []byte) []byte {
-	m := hmac.New(sha256.New, secret)
-	_, _ = io.WriteString(m, id+"."+timestamp+".")
-	m.Write(body)
-	return m.Sum(nil)
 }

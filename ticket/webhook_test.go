@@ -34,8 +34,7 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	id := req.Header.Get("Webhook-Id")
-	sig := "v1," + base64.StdEncoding.EncodeToString(ticket.SignWebhook([]byte(hookSecret), id, req.Header.Get("Webhook-Timestamp"), body))
-	if sig != req.Header.Get("Webhook-Signature") {
+	if ticket.VerifyWebhook(req.Header, []byte(hookSecret), body, time.Now()) != nil {
 		r.bad = append(r.bad, id)
 	}
 	r.n++
@@ -140,4 +139,29 @@ func TestBadWebhooksAreRefused(t *testing.T) {
 		require.ErrorAs(t, o.desk.PutWebhook(o.ctx, ticket.Webhook{ID: "x", URL: "https://a.example"}), &bad)
 		require.Equal(t, "secret", bad.Field)
 	})
+}
+
+// The vector of the specification's reference implementations
+// (https://www.standardwebhooks.com): the secret is the base64 behind "whsec_".
+func TestWebhooksAreSignedAsTheSpecificationSays(t *testing.T) {
+	t.Parallel()
+	secret, err := base64.StdEncoding.DecodeString("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	require.NoError(t, err)
+	at, body := time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`)
+	h := http.Header{}
+	ticket.SignWebhook(h, secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
+	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", h.Get("webhook-signature"))
+
+	require.NoError(t, ticket.VerifyWebhook(h, secret, body, at.Add(time.Minute)))
+	h.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString([]byte("of the secret before"))+" "+h.Get("Webhook-Signature"))
+	require.NoError(t, ticket.VerifyWebhook(h, secret, body, at.Add(-time.Minute)))
+	require.ErrorContains(t, ticket.VerifyWebhook(h, secret, body, at.Add(6*time.Minute)), "too long ago")
+	require.ErrorContains(t, ticket.VerifyWebhook(h, secret, body, at.Add(-6*time.Minute)), "clocks")
+	require.ErrorContains(t, ticket.VerifyWebhook(h, secret, []byte("{}"), at), "signature")
+	require.ErrorContains(t, ticket.VerifyWebhook(h, []byte("another secret, long enough"), body, at), "signature")
+	for _, header := range []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
+		without := h.Clone()
+		without.Del(header)
+		require.Error(t, ticket.VerifyWebhook(without, secret, body, at), header)
+	}
 }

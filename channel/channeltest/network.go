@@ -136,7 +136,11 @@ func (n *Network) Open(_ context.Context, acct channel.Account, env channel.Env)
 		b = &box{}
 		n.boxes[conf.Address] = b
 	} else if b.memory != nil && (b.portal != env.Portal || b.memory.info.ID != acct.ID) {
-		return nil, channel.BadField("address", "%s is taken", conf.Address)
+		taken := &channel.FieldError{Field: "address", Problem: conf.Address + " is taken"}
+		if b.portal == env.Portal {
+			taken.Owner = b.memory.info.ID
+		}
+		return nil, taken
 	}
 	b.portal, b.memory = env.Portal, m
 	n.notify()

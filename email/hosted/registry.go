@@ -2,6 +2,7 @@ package hosted
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -56,7 +57,11 @@ func (s *Server) register(b *box) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c, ok := s.addresses[b.address]; ok && c.reg.account != b.account {
-		return channel.BadField("local_part", "is taken: %s is another mailbox's address", b.address)
+		taken := &channel.FieldError{Field: "local_part", Problem: fmt.Sprintf("is taken: %s is another mailbox's address", b.address)}
+		if c.forward == nil && c.reg.account.portal == b.account.portal {
+			taken.Owner = c.reg.account.id
+		}
+		return taken
 	}
 	reg := s.registration(b.account)
 	// What does not receive and counts no more is forgotten.
