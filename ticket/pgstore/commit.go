@@ -85,8 +85,21 @@ func (p *portal) join(ctx context.Context, tx pgx.Tx, id int64, c *prepared) (nu
 		err = p.b.news.tellIn(ctx, inner, p.name, c.hint)
 	}
 	if err != nil {
-		return 0, 0, errors.Join(err, inner.Rollback(ctx))
+		err = errors.Join(slow(ctx, err), inner.Rollback(ctx))
+		if errors.Is(err, errAgain) && !readCommitted(ctx, tx) {
+			// It would lose the same race again as often as it is tried.
+			err = errors.New("the host's transaction met another one, and is not at the level read committed, which it must be")
+		}
+		return 0, 0, err
 	}
 	number, cursor = t.places(0)
 	return number, cursor, inner.Commit(ctx)
+}
+
+// readCommitted reports whether a transaction is at that level, as far as it can
+// be asked.
+func readCommitted(ctx context.Context, tx pgx.Tx) bool {
+	var level string
+	err := tx.QueryRow(ctx, "SELECT current_setting('transaction_isolation')").Scan(&level)
+	return err != nil || level == "read committed"
 }

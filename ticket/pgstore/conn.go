@@ -39,12 +39,12 @@ func (b *Backend) read(ctx context.Context, f func(ctx context.Context, c conn) 
 	ctx, cancel := context.WithTimeoutCause(ctx, b.options.timeout, errSlow)
 	defer cancel()
 	if tx := joined(ctx); tx != nil {
-		return f(ctx, tx)
+		return slow(ctx, f(ctx, tx))
 	}
 	for try := 1; ; try++ {
 		err := f(ctx, b.pool)
 		if err == nil || ctx.Err() != nil || try == maxReads || !broken(err) {
-			return err
+			return slow(ctx, err)
 		}
 		pause := time.NewTimer(time.Duration(try*try) * 10 * time.Millisecond)
 		select {
@@ -56,6 +56,14 @@ func (b *Backend) read(ctx context.Context, f func(ctx context.Context, c conn) 
 }
 
 var errSlow = errors.New("the database did not answer in time")
+
+// slow says of an error when it was the store's own limit of time that ended ctx.
+func slow(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
+		return fmt.Errorf("%w: %w", errSlow, err)
+	}
+	return err
+}
 
 // broken reports whether err is of the connection, not of what was asked.
 func broken(err error) bool {

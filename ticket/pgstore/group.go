@@ -216,7 +216,7 @@ func (g *group) transaction(batch []*request) (t *transaction, err error) {
 		}
 		// The server gives up first, and then it is known that nothing was written.
 		ctx, cancel := context.WithTimeoutCause(context.Background(), b.options.timeout+5*time.Second, errSlow)
-		err = t.write(ctx, b.pool, b.sql, milliseconds(b.options.timeout))
+		err = slow(ctx, t.write(ctx, b.pool, b.sql, milliseconds(b.options.timeout)))
 		cancel()
 		if err == nil || try == maxSends || !b.undone(err) {
 			return t, judge(err)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/anteroom/anteroom/ticket"
 )
@@ -189,12 +188,17 @@ func (h *herald) listen(ctx context.Context) {
 }
 
 func (h *herald) listenOnce(ctx context.Context) error {
-	cfg, err := pgxpool.ParseConfig(h.b.options.listen)
+	cfg, err := parse(h.b.options.listen, h.b.options)
 	if err != nil {
 		return err
 	}
 	beginning, cancel := context.WithTimeout(ctx, h.b.options.listenCheck)
 	defer cancel()
+	if cfg.BeforeConnect != nil {
+		if err := cfg.BeforeConnect(beginning, cfg.ConnConfig); err != nil {
+			return err
+		}
+	}
 	c, err := pgx.ConnectConfig(beginning, cfg.ConnConfig)
 	if err != nil {
 		return err

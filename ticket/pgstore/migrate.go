@@ -30,6 +30,9 @@ func (b *Backend) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := b.suits(ctx); err != nil {
+		return err
+	}
 	// Reading first spares an opening process the wait for a migrating one.
 	have, err := b.version(ctx, b.pool)
 	if err != nil {
@@ -41,7 +44,7 @@ func (b *Backend) migrate(ctx context.Context) error {
 	case have == len(scripts):
 		return nil
 	case !b.options.migrate:
-		return fmt.Errorf("the schema has version %d, and %d is needed: apply the migrations", have, len(scripts))
+		return fmt.Errorf("the schema has version %d, and %d is needed: apply the files of migrations/ that are missing, or open it once without WithoutMigrations", have, len(scripts))
 	}
 	tx, err := b.pool.Begin(ctx)
 	if err != nil {
@@ -55,6 +58,32 @@ func (b *Backend) migrate(ctx context.Context) error {
 
 func newer(have, known int) error {
 	return fmt.Errorf("the schema has version %d, this program knows up to %d: use a newer one", have, known)
+}
+
+// oldest is the oldest version of PostgreSQL that is good for it, as the server
+// gives it.
+const oldest = 150000
+
+// suits returns an error if the database cannot hold what a store is given, or
+// has not what it needs. Found later, it would hold up mail for ever.
+func (b *Backend) suits(ctx context.Context) error {
+	var encoding string
+	var version int
+	err := b.pool.QueryRow(ctx, "SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer").Scan(&encoding, &version)
+	if err != nil {
+		return err
+	}
+	return suitable(encoding, version)
+}
+
+func suitable(encoding string, version int) error {
+	switch {
+	case version < oldest:
+		return fmt.Errorf("the server is PostgreSQL %d: 15 or later is needed", version/10000)
+	case encoding != "UTF8":
+		return fmt.Errorf("the database's encoding is %s, in which not every mail can be kept: make one WITH ENCODING 'UTF8' TEMPLATE template0", encoding)
+	}
+	return nil
 }
 
 // version returns the number of the last script that was applied. It asks the

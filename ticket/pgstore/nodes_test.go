@@ -133,7 +133,7 @@ func TestAReaderSkipsEventsOfASerialColumn(t *testing.T) {
 func TestACommitThatConflictsFailsAloneInItsTransaction(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{}
-	b := setup(t, func(o *options) { o.tracer = rec })
+	b := setup(t, traced(rec))
 	s := b.Portal("main")
 	key := ticket.NewKey("taken")
 	claim := []ticket.KeyClaim{{Key: key, Ref: ticket.Ref{Kind: ticket.RefItem, ID: "first"}}}

@@ -25,6 +25,21 @@
 // written; the error is then neither a conflict nor a limit. No error holds the
 // connection string's password.
 //
+// # Database
+//
+// The database has the encoding UTF8; its locale and its time zone do not matter.
+// What a connection string leaves out comes from the variables that psql knows
+// (PGHOST, PGPASSWORD ...), the password also from ~/.pgpass. [Configure] is for
+// passwords that change, and for tracing.
+//
+// The user that migrates owns the schema, or may create it (CREATE on the
+// database). Others, with [WithoutMigrations], need USAGE on the schema, and
+// SELECT, INSERT, UPDATE and DELETE on its tables:
+//
+//	GRANT USAGE ON SCHEMA anteroom TO desk;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA anteroom TO desk;
+//	ALTER DEFAULT PRIVILEGES IN SCHEMA anteroom GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO desk;
+//
 // # Proxies
 //
 // Nothing but the listener keeps state in a session: it may be used through
@@ -84,13 +99,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -123,7 +135,8 @@ type options struct {
 	// listenCheck is how long the listener hears nothing before it asks whether
 	// its connection is still there, and how long the answer may take.
 	listenCheck time.Duration
-	tracer      pgx.QueryTracer // of tests
+	// configure is the host's, nil if there is none.
+	configure func(*pgxpool.Config)
 }
 
 // An Option changes how [Open] opens a database.
@@ -138,8 +151,23 @@ func Schema(name string) Option { return func(o *options) { o.schema = name } }
 func Connections(n int) Option { return func(o *options) { o.conns = max(1, n) } }
 
 // Timeout sets how long one operation may take in the database. A commit that
-// takes longer is rolled back. The default is 30 seconds.
-func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
+// takes longer is rolled back. 0 or less means the default, 30 seconds.
+func Timeout(d time.Duration) Option {
+	return func(o *options) {
+		if o.timeout = d; d <= 0 {
+			o.timeout = defaultTimeout
+		}
+	}
+}
+
+const defaultTimeout = 30 * time.Second
+
+// Configure has f change how connections are made, after the connection string
+// and [Connections]: BeforeConnect for a password that changes, a tracer for
+// metrics and traces of statements, TLS, a dialer. The listener's connection is
+// made with the same, and is not one of the pool. A second Configure takes the
+// place of the first.
+func Configure(f func(*pgxpool.Config)) Option { return func(o *options) { o.configure = f } }
 
 // Listen sets the connection string of the listener, for when the other one goes
 // through a proxy that does not pass on notifications. An empty one means that
@@ -154,12 +182,15 @@ func WithoutMigrations() Option { return func(o *options) { o.migrate = false } 
 // brings its schema up to date; several processes may do so at the same time. It
 // fails if the schema is of a newer version of this package.
 func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
-	o := options{schema: "anteroom", timeout: 30 * time.Second, listen: connString, migrate: true, writers: 1, walks: walks{256, 4096, 250}, listenCheck: 30 * time.Second}
+	o := options{
+		schema: "anteroom", timeout: defaultTimeout, listen: connString, migrate: true, writers: 1,
+		walks: walks{256, 4096, 250}, listenCheck: 30 * time.Second,
+	}
 	for _, opt := range opts {
 		opt(&o)
 	}
 	if !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,40}$`).MatchString(o.schema) {
-		return nil, fmt.Errorf("pgstore: open: %q is not the name of a schema", o.schema)
+		return nil, fmt.Errorf("pgstore: open: schema %q: want lower-case letters, digits and underscores, 41 at the most", o.schema)
 	}
 	cfg, err := parse(connString, o)
 	if err != nil {
@@ -179,36 +210,9 @@ func Open(ctx context.Context, connString string, opts ...Option) (*Backend, err
 	b.news = newHerald(b)
 	if err := b.migrate(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("pgstore: open: %w", err)
+		return nil, fmt.Errorf("pgstore: open: %w%s", err, advice(err))
 	}
 	return b, nil
-}
-
-// parse reads a connection string. Its errors do not show it, since what cannot
-// be read may be the password.
-func parse(connString string, o options) (*pgxpool.Config, error) {
-	cfg, err := pgxpool.ParseConfig(connString)
-	if err != nil {
-		return nil, errors.New("pgstore: open: the connection string cannot be read: want postgres://user:password@host/database, with what is special in the password percent-encoded")
-	}
-	if o.conns > 0 {
-		cfg.MaxConns = int32(min(o.conns, 10000))
-	} else if !strings.Contains(connString, "pool_max_conns") {
-		cfg.MaxConns = 16
-	}
-	cfg.ConnConfig.Tracer = o.tracer
-	switch cfg.ConnConfig.DefaultQueryExecMode {
-	case pgx.QueryExecModeSimpleProtocol:
-		return nil, errors.New("pgstore: open: default_query_exec_mode=simple_protocol is not supported: use exec")
-	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeDescribeExec:
-		// A context that ends stops the statement in the server too. Not through
-		// an old proxy: a request to cancel whose sender does not wait for the
-		// end of it makes PgBouncer 1.18 crash.
-		cfg.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-			return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 2 * time.Second}
-		}
-	}
-	return cfg, nil
 }
 
 // Portal returns the store of one portal. The name holds no U+0000.
@@ -229,6 +233,9 @@ func (b *Backend) Close() error {
 	b.pool.Close()
 	return nil
 }
+
+// Stat returns the numbers of the connections, for metrics.
+func (b *Backend) Stat() *pgxpool.Stat { return b.pool.Stat() }
 
 var errClosed = errors.New("the store is closed")
 

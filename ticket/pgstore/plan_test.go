@@ -18,7 +18,7 @@ import (
 func crowded(t *testing.T) (*Backend, *recorder) {
 	t.Helper()
 	rec := &recorder{had: map[string]bool{}}
-	b := setup(t, func(o *options) { o.tracer = rec })
+	b := setup(t, traced(rec))
 	p := b.Portal("main").(*portal)
 	id, err := p.made(t.Context())
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 )
 
@@ -142,4 +143,9 @@ func plans(t *testing.T, b *Backend, rec *recorder, f func()) string {
 		out.WriteString(custom + generic)
 	}
 	return out.String()
+}
+
+// traced has a store's statements recorded.
+func traced(r *recorder) Option {
+	return Configure(func(cfg *pgxpool.Config) { cfg.ConnConfig.Tracer = r })
 }

@@ -145,7 +145,7 @@ func TestMoreTicketsAreLookedAtOnlyWhereThatFillsAPage(t *testing.T) {
 func TestOnlyRareWordsAreLookedForEverywhere(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{had: map[string]bool{}}
-	s := setup(t, func(o *options) { o.walks, o.tracer = walks{2, 12, 0}, rec }).Portal("main")
+	s := setup(t, func(o *options) { o.walks = walks{2, 12, 0} }, traced(rec)).Portal("main")
 	all := ages(false)
 	c := &ticket.Changes{}
 	for i, id := range all {

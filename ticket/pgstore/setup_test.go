@@ -102,7 +102,7 @@ func suite(t *testing.T, url string, opts ...Option) {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{had: map[string]bool{}}
-	t.Run("suite", func(t *testing.T) { suite(t, cluster.URL(t), func(o *options) { o.tracer = rec }) })
+	t.Run("suite", func(t *testing.T) { suite(t, cluster.URL(t), traced(rec)) })
 	t.Run("plans", func(t *testing.T) { everyStatementUsesAnIndex(t, rec) })
 }
 

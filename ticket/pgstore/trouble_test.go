@@ -75,7 +75,7 @@ func TestConnectionsToAServerThatTakesNoMoreWritesAreLeft(t *testing.T) {
 func TestCommitsThatWaitTooLongForALockEndTogether(t *testing.T) {
 	t.Parallel()
 	rec := &recorder{}
-	b := setup(t, Timeout(500*time.Millisecond), func(o *options) { o.tracer = rec })
+	b := setup(t, Timeout(500*time.Millisecond), traced(rec))
 	s := b.Portal("main")
 	require.NoError(t, s.Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "0"}}}))
 	tx, err := b.pool.Begin(t.Context())

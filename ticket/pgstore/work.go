@@ -112,12 +112,12 @@ func (p *portal) write(ctx context.Context, f func(ctx context.Context, to conn)
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), p.b.options.timeout, errSlow)
 	defer cancel()
 	if tx := joined(ctx); tx != nil {
-		return f(ctx, tx)
+		return slow(ctx, f(ctx, tx))
 	}
 	for try := 1; ; try++ {
 		err := f(ctx, p.b.pool)
 		if err == nil || try == maxSends || !p.b.undone(err) {
-			return judge(err)
+			return slow(ctx, judge(err))
 		}
 		time.Sleep(time.Duration(try*try) * 10 * time.Millisecond)
 	}
