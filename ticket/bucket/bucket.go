@@ -8,7 +8,9 @@
 //
 //	b, err := blob.OpenBucket(ctx, "s3://mail?region=eu-central-1")
 //	...
-//	cfg.Blobs = bucket.New(blob.PrefixedBucket(b, "anteroom/"))
+//	b = blob.PrefixedBucket(b, "anteroom/") // takes the other over: this one is to be closed
+//	defer b.Close()
+//	cfg.Blobs = bucket.New(b)
 //
 // # Durability
 //

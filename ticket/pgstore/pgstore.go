@@ -91,7 +91,8 @@
 //
 // # The host's own rows
 //
-// See [WithTx] for writing them and the library's in one transaction.
+// See [WithTx] for writing them and the library's in one transaction; the host
+// reaches the database by a pool of its own.
 package pgstore
 
 import (
