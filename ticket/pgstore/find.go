@@ -49,7 +49,9 @@ type finder struct {
 // tickets of the last days, then of the last weeks, and only what does not fill
 // a page there, and so is rare, among all. Where that is no reason, since the
 // words are common but do not meet, or not where the filter selects, the page
-// ends where those weeks do, or the tickets that were looked at.
+// ends where those weeks do, or the tickets that were looked at. How common a word
+// is, is asked only when the days have not filled the page: of all that have it
+// in those weeks, which is most of what a search costs.
 func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 	w := f.p.b.options.walks
 	var end driver.Place
@@ -65,24 +67,32 @@ func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 			return out, next, err
 		}
 	}
-	word, messages, err := f.rarest()
+	first, short, err := f.last(1)
+	if err != nil || short {
+		return nil, "", err
+	}
+	timely := f.f.Order == ticket.NewestFirst && f.f.Number == 0
+	if timely {
+		if out, next, _, err = f.newest(scopes[days], first); err != nil || next != "" {
+			return out, next, err
+		}
+	}
+	word, messages, err := f.rarest(first)
 	if err != nil {
 		return nil, "", err
 	}
-	var weeks driver.Place
-	if f.f.Order == ticket.NewestFirst && f.f.Number == 0 && messages > min(f.pg.Size(), w.few) {
-		out, next, weeks, err = f.newest()
-		if err != nil || next != "" {
+	if timely && messages > min(f.pg.Size(), w.few) {
+		if out, next, end, err = f.newest(scopes[weeks], first); err != nil || next != "" {
 			return out, next, err
 		}
 	}
 	if messages <= w.few {
-		return f.indexed(scopes[0], []string{""}, word)
+		return f.indexed(scopes[ever], []string{""}, word)
 	}
-	if weeks.ID != "" {
+	if timely && end.ID != "" {
 		_, short, err := f.last(w.most)
 		if err != nil || !short {
-			return out, weeks.Next(), err
+			return out, end.Next(), err
 		}
 	}
 	out, next, end, err = f.walk(w.most)
@@ -111,7 +121,7 @@ func (f *finder) walk(n int) (out []*ticket.Ticket, next ticket.Next, end driver
 	// all messages first.
 	q.outer = func() string {
 		return "SELECT " + q.columns + " FROM (" + list + ") t WHERE (SELECT true FROM anteroom.messages m JOIN anteroom.words w ON w.portal = m.portal AND w.message = m.id" +
-			" WHERE m.portal = $1 AND m.ticket = t.id AND w.words @@ " + q.arg(scopes[0].match(f.id, []string{""}, f.words)) + "::tsquery LIMIT 1)" + q.order() + " LIMIT "
+			" WHERE m.portal = $1 AND m.ticket = t.id AND w.words @@ " + q.arg(scopes[ever].match(f.id, []string{""}, f.words)) + "::tsquery LIMIT 1)" + q.order() + " LIMIT "
 	}
 	if out, next, err = page(f.ctx, f.c, f.p.b.sql, q, f.pg, nil, scanTicket); err != nil || next != "" {
 		return out, next, end, err
@@ -141,39 +151,26 @@ func (f *finder) last(n int) (at driver.Place, short bool, err error) {
 }
 
 // newest searches the newest tickets of the list: those that begin like the first
-// one, or like those before. If it finds no page that is full there may be more,
-// after end.
-func (f *finder) newest() (out []*ticket.Ticket, next ticket.Next, end driver.Place, err error) {
-	first, short, err := f.last(1)
-	if err != nil || short {
-		return nil, "", end, err
+// one in this scope, or like those before. If it finds no page that is full there
+// may be more, after end; it is not set where ids do not tell their time.
+func (f *finder) newest(s scope, first driver.Place) (out []*ticket.Ticket, next ticket.Next, end driver.Place, err error) {
+	ids, ok := s.window(first.ID)
+	if !ok {
+		return nil, "", end, nil
 	}
-	for i := len(scopes) - 1; i > 0; i-- {
-		ids, ok := scopes[i].window(first.ID)
-		if !ok {
-			continue
-		}
-		if out, next, err = f.indexed(scopes[i], ids, ""); err != nil || next != "" {
-			return out, next, end, err
-		}
-		end = driver.Place{List: first.List, ID: ids[len(ids)-1]}
-	}
-	return out, "", end, nil
+	out, next, err = f.indexed(s, ids, "")
+	return out, next, driver.Place{List: first.List, ID: ids[len(ids)-1]}, err
 }
 
 // rarest returns a word that few messages of the newest tickets have, or of all,
 // where their ids do not tell, and how many that are; or any, and more than few.
 // Long words are asked for first: they are rare, and the others need no look.
-func (f *finder) rarest() (word string, messages int, err error) {
+func (f *finder) rarest(first driver.Place) (word string, messages int, err error) {
 	few := f.p.b.options.walks.few
-	first, _, err := f.last(1)
-	if err != nil {
-		return "", 0, err
-	}
-	s := scopes[1]
+	s := scopes[weeks]
 	ids, ok := s.window(first.ID)
 	if !ok {
-		s, ids = scopes[0], []string{""}
+		s, ids = scopes[ever], []string{""}
 	}
 	text := f.p.b.sql.in("SELECT count(*) FROM (SELECT 1 FROM anteroom.words WHERE words @@ $2::tsquery AND portal = $1 LIMIT " + strconv.Itoa(few+1) + ") t")
 	words := slices.Clone(f.words)
@@ -195,7 +192,7 @@ func (f *finder) rarest() (word string, messages int, err error) {
 // while the others are looked for in what it finds. For each that it is asked for
 // the index gathers all messages, however few have the others.
 func (f *finder) indexed(s scope, ids []string, word string) ([]*ticket.Ticket, ticket.Next, error) {
-	q, ranks, err := ticketQuery(f.id, f.f, f.pg)
+	q, _, err := ticketQuery(f.id, f.f, f.pg)
 	if err != nil {
 		return nil, "", err
 	}
@@ -204,13 +201,25 @@ func (f *finder) indexed(s scope, ids []string, word string) ([]*ticket.Ticket, 
 		by = []string{word}
 		others = " AND ts_match_vq(words, " + q.arg(s.match(f.id, ids, f.words)) + "::tsquery)"
 	}
-	matching := "SELECT ticket FROM anteroom.words WHERE words @@ " + q.arg(s.match(f.id, ids, by)) + "::tsquery AND portal = $1" + others
-	if word != "" {
-		// As a join it could be made to read all newer tickets first.
-		q.and("id = ANY(ARRAY(" + matching + "))")
-	} else {
-		q.and("id IN (" + matching + ")")
-	}
+	matching := " FROM anteroom.words WHERE words @@ " + q.arg(s.match(f.id, ids, by)) + "::tsquery AND portal = $1" + others
 	q.indexed = true
-	return page(f.ctx, f.c, f.p.b.sql, q, f.pg, ranks, scanTicket)
+	switch {
+	case word == "":
+		q.and("id IN (SELECT ticket" + matching + ")")
+	case q.updated:
+		// As a join it could be made to read all newer tickets first.
+		q.and("id = ANY(ARRAY(SELECT ticket" + matching + "))")
+	default:
+		// There may be many, all of them old. So only those are read that come
+		// first; the limit keeps the planner from making it another join.
+		if at, continued, _ := driver.ParsePlace(f.pg.After, q.list); continued {
+			matching += " AND ticket < " + q.arg(clean(at.ID))
+		}
+		q.and("id = w.ticket")
+		row := q.sql(nil, 1)
+		q.outer = func() string {
+			return "SELECT t.* FROM (SELECT DISTINCT ticket" + matching + " ORDER BY ticket DESC) w CROSS JOIN LATERAL (" + row + ") t ORDER BY w.ticket DESC LIMIT "
+		}
+	}
+	return page(f.ctx, f.c, f.p.b.sql, q, f.pg, nil, scanTicket)
 }

@@ -118,7 +118,7 @@ func TestASchemaIsMadeOnceByManyNodesAndANewerOneIsRefused(t *testing.T) {
 	t.Parallel()
 	url := cluster.Database(t)
 	_, err := Open(t.Context(), url, WithoutMigrations())
-	require.ErrorContains(t, err, "apply the migrations")
+	require.ErrorContains(t, err, "apply the files of migrations/")
 	results := make(chan error, 6)
 	for range cap(results) {
 		go func() {

@@ -55,7 +55,14 @@ type scope struct {
 	chars int // of the ticket's id
 }
 
-var scopes = [...]scope{{'a', 0}, {'b', 4}, {'c', 5}}
+var scopes = [...]scope{ever: {'a', 0}, weeks: {'b', 4}, days: {'c', 5}}
+
+// The scopes by how far they reach.
+const (
+	ever = iota
+	weeks
+	days
+)
 
 // maxMark is how many bytes stand before a word at the most: the scope's mark, the
 // portal's number, five characters of an id, and two between them.
