@@ -218,7 +218,7 @@ func (f *finder) indexed(s scope, ids []string, word string) ([]*ticket.Ticket, 
 		q.and("id = w.ticket")
 		row := q.sql(nil, 1)
 		q.outer = func() string {
-			return "SELECT t.* FROM (SELECT DISTINCT ticket" + matching + " ORDER BY ticket DESC) w CROSS JOIN LATERAL (" + row + ") t ORDER BY w.ticket DESC LIMIT "
+			return "SELECT " + q.columns + " FROM (SELECT DISTINCT ticket" + matching + " ORDER BY ticket DESC) w CROSS JOIN LATERAL (" + row + ") t ORDER BY w.ticket DESC LIMIT "
 		}
 	}
 	return page(f.ctx, f.c, f.p.b.sql, q, f.pg, nil, scanTicket)
