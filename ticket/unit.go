@@ -393,7 +393,9 @@ var (
 // committed tells whoever waits for events or work of this node, and removes
 // what was redacted.
 func (d *Desk) committed(ctx context.Context, u *unit) {
-	d.collectAll(ctx, u.freed)
+	if j, ok := d.store.(Joiner); !ok || !j.Joined(ctx) {
+		d.collectAll(ctx, u.freed)
+	}
 	if len(u.c.Events) > 0 {
 		d.feed.broadcast()
 	}

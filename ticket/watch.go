@@ -14,6 +14,15 @@ type Watcher interface {
 	Watch(ctx context.Context, f func(Hint))
 }
 
+// Joiner is an ability of a [Store] whose writes can be part of a transaction of
+// the host's, which the context carries.
+type Joiner interface {
+	// Joined reports whether what is written with ctx can still be undone. What a
+	// [Desk] would remove from Blobs after such a write is left to the sweep; see
+	// Timing.Sweep.
+	Joined(ctx context.Context) bool
+}
+
 // Hint says what has perhaps changed in a portal.
 type Hint struct {
 	// All says that anything may have changed, as after a broken connection.

@@ -22,10 +22,19 @@ type txKey struct{}
 // used by one goroutine at a time. From the first such write that makes events,
 // tickets or items the portal's row is locked until the transaction ends, and all
 // other writes of the portal wait: it should be short. A verb that fails has left
-// the transaction as it was before it.
+// the transaction as it was before it, and one that was begun in the database
+// finishes, whatever becomes of the context.
+//
+// What a verb does outside of the database is not undone with the transaction:
+// what it does on a network, and what it changes in the desk itself. So channels,
+// queues and agents are configured without one. Bodies in Blobs to which nothing
+// refers any more are removed later, by the sweep (ticket.Timing.Sweep).
 func WithTx(ctx context.Context, tx pgx.Tx) context.Context {
 	return context.WithValue(ctx, txKey{}, tx)
 }
+
+// Joined reports whether the context is of [WithTx].
+func (p *portal) Joined(ctx context.Context) bool { return joined(ctx) != nil }
 
 // joined returns the host's transaction, nil if there is none.
 func joined(ctx context.Context) pgx.Tx {

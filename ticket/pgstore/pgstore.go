@@ -181,7 +181,9 @@ func WithoutMigrations() Option { return func(o *options) { o.migrate = false } 
 
 // Open connects to a database, such as "postgres://user:password@host/name", and
 // brings its schema up to date; several processes may do so at the same time. It
-// fails if the schema is of a newer version of this package.
+// fails if the schema is of a newer version of this package, and if the database
+// or its role has settings that do not suit: the encoding is UTF8, and
+// default_transaction_isolation "read committed".
 func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
 	o := options{
 		schema: "anteroom", timeout: defaultTimeout, listen: connString, migrate: true, writers: 1,
@@ -209,7 +211,10 @@ func Open(ctx context.Context, connString string, opts ...Option) (*Backend, err
 	}
 	b := &Backend{pool: pool, options: o, sql: newStatements(o.schema), ids: map[string]int64{}, groups: map[string]*group{}}
 	b.news = newHerald(b)
-	if err := b.migrate(ctx); err != nil {
+	if err = b.suits(ctx); err == nil {
+		err = b.migrate(ctx)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("pgstore: open: %w%s", err, advice(err))
 	}
@@ -262,6 +267,7 @@ type portal struct {
 var (
 	_ ticket.Store   = (*portal)(nil)
 	_ ticket.Watcher = (*portal)(nil)
+	_ ticket.Joiner  = (*portal)(nil)
 )
 
 // id returns the portal's number, 0 if nothing was written to it.
