@@ -199,13 +199,18 @@ func (p *prepared) ofWorks(c *ticket.Changes) error {
 
 // others adds what is not an entity.
 func (p *prepared) others(c *ticket.Changes) error {
-	for _, v := range c.Records {
+	for i, v := range c.Records {
 		name := []string{clean(string(v.Kind)), clean(v.ID)}
 		wave := p.touch("record", name[0]+" "+name[1])
 		doc := append([]byte{}, v.Doc...)
 		switch {
 		case v.Doc == nil && v.Revision == 0:
-			p.add(absentRecords, wave, name, nil)
+			// Where the same commit makes it that says so too.
+			if !slices.ContainsFunc(c.Records[i+1:], func(r *ticket.Record) bool {
+				return r.Kind == v.Kind && r.ID == v.ID && r.Doc != nil && r.Revision == 0
+			}) {
+				p.add(absentRecords, wave, name, nil)
+			}
 		case v.Doc == nil:
 			p.add(deleteRecords, wave, name, []int64{v.Revision})
 		case v.Revision == 0:

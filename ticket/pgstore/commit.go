@@ -37,7 +37,9 @@ func (p *portal) Commit(ctx context.Context, c *ticket.Changes) error {
 		number, cursor, err = p.b.group(p.name, id).commit(ctx, changes)
 	}
 	if err != nil {
-		return wrap(ctx, "commit", p.taken(ctx, id, changes, err))
+		// What was begun tells its result: that the caller has gone would say that
+		// nothing was written.
+		return wrap(context.WithoutCancel(ctx), "commit", p.taken(ctx, id, changes, err))
 	}
 	driver.Report(c, number, cursor)
 	return nil

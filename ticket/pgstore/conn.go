@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,14 @@ func (b *Backend) read(ctx context.Context, f func(ctx context.Context, c conn) 
 	if closed {
 		return errClosed
 	}
+	tx := joined(ctx)
+	if tx != nil {
+		// To break it off would break the host's connection.
+		ctx = context.WithoutCancel(ctx)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, b.options.timeout, errSlow)
 	defer cancel()
-	if tx := joined(ctx); tx != nil {
+	if tx != nil {
 		return slow(ctx, f(ctx, tx))
 	}
 	for try := 1; ; try++ {
@@ -58,16 +64,25 @@ func (b *Backend) read(ctx context.Context, f func(ctx context.Context, c conn) 
 var errSlow = errors.New("the database did not answer in time")
 
 // slow says of an error when it was the store's own limit of time that ended ctx.
+// It is not the error of a context, which says that nothing was done.
 func slow(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
+	switch {
+	case err == nil || !errors.Is(context.Cause(ctx), errSlow):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %v", errSlow, err) //nolint:errorlint // see above
+	default:
 		return fmt.Errorf("%w: %w", errSlow, err)
 	}
-	return err
 }
 
 // broken reports whether err is of the connection, not of what was asked.
 func broken(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch cmp.Or(pg.SeverityUnlocalized, pg.Severity) {
+		case "FATAL", "PANIC": // the server ends the connection with it
+			return true
+		}
 		switch pg.Code {
 		case "57P01", "57P02", "57P03": // the server shuts down, crashed, starts
 			return true

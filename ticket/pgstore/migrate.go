@@ -67,13 +67,25 @@ const oldest = 150000
 // suits returns an error if the database cannot hold what a store is given, or
 // has not what it needs. Found later, it would hold up mail for ever.
 func (b *Backend) suits(ctx context.Context) error {
-	var encoding string
+	var encoding, client, isolation string
 	var version int
-	err := b.pool.QueryRow(ctx, "SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer").Scan(&encoding, &version)
+	err := b.pool.QueryRow(ctx, `SELECT current_setting('server_encoding'), current_setting('client_encoding'),
+		current_setting('default_transaction_isolation'), current_setting('server_version_num')::integer`).Scan(&encoding, &client, &isolation, &version)
 	if err != nil {
 		return err
 	}
-	return suitable(encoding, version)
+	if err := suitable(encoding, version); err != nil {
+		return err
+	}
+	// They are not set here: a proxy may refuse a connection that sets them, and
+	// hand out others that have not.
+	switch {
+	case client != "UTF8":
+		return fmt.Errorf("the client_encoding is %s: it must be UTF8 for the role and the connection", client)
+	case isolation != "read committed":
+		return fmt.Errorf("the default_transaction_isolation is %q: it must be \"read committed\" for the database and the role", isolation)
+	}
+	return nil
 }
 
 func suitable(encoding string, version int) error {

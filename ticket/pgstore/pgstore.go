@@ -21,13 +21,15 @@
 // # Errors
 //
 // Operations fail as [ticket.Store] says. Deadlocks and failed serialization are
-// conflicts. When a connection breaks during a commit nobody knows whether it was
-// written; the error is then neither a conflict nor a limit. No error holds the
-// connection string's password.
+// conflicts. When a connection breaks during a commit, or the server does not
+// answer in time, nobody knows whether it was written; the error is then neither a
+// conflict nor a limit, nor a context's. No error holds the connection string's
+// password.
 //
 // # Database
 //
-// The database has the encoding UTF8; its locale and its time zone do not matter.
+// The database has the encoding UTF8 and the user the default_transaction_isolation
+// "read committed"; locale and time zone do not matter.
 // What a connection string leaves out comes from the variables that psql knows
 // (PGHOST, PGPASSWORD ...), the password also from ~/.pgpass. [Configure] is for
 // passwords that change, and for tracing.
@@ -181,9 +183,7 @@ func WithoutMigrations() Option { return func(o *options) { o.migrate = false } 
 
 // Open connects to a database, such as "postgres://user:password@host/name", and
 // brings its schema up to date; several processes may do so at the same time. It
-// fails if the schema is of a newer version of this package, and if the database
-// or its role has settings that do not suit: the encoding is UTF8, and
-// default_transaction_isolation "read committed".
+// fails if the schema is of a newer version of this package.
 func Open(ctx context.Context, connString string, opts ...Option) (*Backend, error) {
 	o := options{
 		schema: "anteroom", timeout: defaultTimeout, listen: connString, migrate: true, writers: 1,
@@ -211,10 +211,7 @@ func Open(ctx context.Context, connString string, opts ...Option) (*Backend, err
 	}
 	b := &Backend{pool: pool, options: o, sql: newStatements(o.schema), ids: map[string]int64{}, groups: map[string]*group{}}
 	b.news = newHerald(b)
-	if err = b.suits(ctx); err == nil {
-		err = b.migrate(ctx)
-	}
-	if err != nil {
+	if err := b.migrate(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("pgstore: open: %w%s", err, advice(err))
 	}

@@ -36,7 +36,6 @@ const (
 	doneWorks
 	insertWorks
 	updateWorks
-	absentRecords
 	deleteRecords
 	insertRecords
 	updateRecords
@@ -47,6 +46,7 @@ const (
 	// The lock of the portal's row is taken here.
 	insertTickets
 	insertEvents
+	absentRecords // seen only once others have committed
 	addLedger
 	updateItems
 	makeCounters
@@ -234,7 +234,7 @@ func newStatements(schema string) *statements {
 	s.lockPortal = s.in("UPDATE anteroom.portals SET event = event + $2::bigint, number = number + $3::bigint WHERE id = $1 RETURNING event, number")
 	// Rows are looked up by their keys, however few there were when the statement
 	// was planned, and it is planned once.
-	s.settings = `SELECT set_config('statement_timeout', $1::text, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+	s.settings = `SELECT set_config('statement_timeout', $1::text, true), set_config('lock_timeout', '0', true), set_config('plan_cache_mode', 'force_generic_plan', true),
 		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
 		set_config('jit', 'off', true)`
 	return s
