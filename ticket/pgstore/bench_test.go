@@ -15,39 +15,10 @@ import (
 
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/internal/driver"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 var benchNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-// intake is what the arrival of a first mail writes: two keys, contact,
-// conversation, ticket, a message of 2 KB, its raw body of 2 KB, an item, work,
-// three events and a decision.
-func intake(n int64) *ticket.Changes {
-	id := func(kind int) string { return fmt.Sprintf("019ca000-%04x-7000-8000-%012x", kind, n) }
-	contact, conversation, tick := ticket.ContactID(id(1)), ticket.ConversationID(id(2)), ticket.TicketID(id(3))
-	message, item, work, body := ticket.MessageID(id(4)), ticket.ItemID(id(5)), ticket.WorkID(id(6)), ticket.BodyID(id(7))
-	text := fmt.Sprintf("Order %d: ", n) + strings.Repeat("the parcel has not arrived yet, please help. ", 44)
-	at := benchNow.Add(time.Duration(n) * time.Millisecond)
-	return &ticket.Changes{
-		At: at,
-		Claims: []ticket.KeyClaim{
-			{Key: ticket.NewKey("item", id(5)), Ref: ticket.Ref{Kind: ticket.RefItem, ID: string(item)}},
-			{Key: ticket.NewKey("message", id(4)), Ref: ticket.Ref{Kind: ticket.RefMessage, ID: string(message)}},
-		},
-		Contacts: []*ticket.Contact{{ID: contact, Name: "Lan", Identities: []ticket.Identity{{Scheme: "mailto", Address: "lan@example.com"}}, CreatedAt: at, UpdatedAt: at}},
-		Conversations: []*ticket.Conversation{{ID: conversation, Channel: "support", Contact: contact, Subject: "Order", Ticket: tick,
-			References: []string{"1@example.com"}, MessageCount: 1, CreatedAt: at, UpdatedAt: at}},
-		Tickets: []*ticket.Ticket{{ID: tick, Subject: "Order", Status: ticket.Open, Priority: ticket.Normal, Channel: "support",
-			Assignment: ticket.Assignment{Queue: "support", WaitingSince: at}, Conversation: conversation, Contact: contact, MessageCount: 1, CreatedAt: at, UpdatedAt: at}},
-		Messages: []*ticket.Message{{ID: message, Conversation: conversation, Ticket: tick, Channel: "support", Direction: ticket.In, Contact: contact,
-			Subject: "Order", Text: text, Search: ticket.Fold(text), State: ticket.StateReceived, Raw: ticket.BodyRef{ID: body, Size: 2048}, CreatedAt: at, UpdatedAt: at}},
-		Items:     []*ticket.Item{{ID: item, Channel: "support", Day: "2026-03-01", Disposition: ticket.DisposedMessage, Message: message, ReceivedAt: at}},
-		Works:     []*ticket.Work{{ID: work, Kind: ticket.WorkAutoReply, Message: message, NotBefore: at, CreatedAt: at}},
-		Bodies:    []ticket.StoredBody{{ID: body, Data: []byte(text)[:2000]}},
-		Events:    []*ticket.Event{{ID: id(8), Type: ticket.EventMessageReceived, At: at, Ticket: tick}, {ID: id(9), Type: ticket.EventTicketCreated, At: at, Ticket: tick}, {ID: id(10), Type: ticket.EventQueued, At: at, Ticket: tick}},
-		Decisions: []*ticket.Decision{{ID: id(11), Kind: "intake", Ticket: tick, Message: message, Outcome: "new", Steps: []ticket.Step{{Rule: "evidence", Outcome: "none"}}, At: at}},
-	}
-}
 
 // byHand are the inserts of a program that does nothing else: one row each, no
 // preconditions, in the order of the commit's statements. $1 is the portal.
@@ -173,8 +144,8 @@ func BenchmarkIntake(b *testing.B) {
 				b.ResetTimer()
 				const turn = 64
 				for done := int64(0); done < int64(b.N); done += turn {
-					mine += together(b, writers, turn, func() error { return p.Commit(context.Background(), intake(n.Add(1))) })
-					theirs += together(b, writers, turn, func() error { return commitByHand(plain, id, inserts, intake(n.Add(1))) })
+					mine += together(b, writers, turn, func() error { return p.Commit(context.Background(), scaletest.Intake(n.Add(1))) })
+					theirs += together(b, writers, turn, func() error { return commitByHand(plain, id, inserts, scaletest.Intake(n.Add(1))) })
 				}
 				b.ReportMetric(theirs.Seconds()/mine.Seconds(), "ratio")
 				turns := (int64(b.N) + turn - 1) / turn
@@ -199,7 +170,7 @@ func BenchmarkClaim(b *testing.B) {
 		id, err := s.Portal("main").(*portal).made(b.Context())
 		require.NoError(b, err)
 		ids[i] = id
-		doc, err := driver.WorkDoc(intake(1).Works[0])
+		doc, err := driver.WorkDoc(scaletest.Intake(1).Works[0])
 		require.NoError(b, err)
 		_, err = s.pool.Exec(b.Context(), s.sql.in(`INSERT INTO anteroom.works (portal, id, rev, lane, not_before, lease, due, parked, owner, attempts, doc)
 			SELECT $1::bigint, 'work' || i, 1, '', i, 0, i, false, '', 0, $3::text FROM generate_series(1, $2::bigint) AS i`), id, int64(each*turn*turns), doc)

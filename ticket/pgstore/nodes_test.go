@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 // two opens the same store twice, as two nodes do.
@@ -218,7 +219,7 @@ func TestWhatOneNodeWritesIsToldToTheOthers(t *testing.T) {
 	require.Equal(t, ticket.Hint{All: true}, next(), "what was missed before it listened")
 	require.NoError(t, a.Portal("main").Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "own"}}}))
 	require.NoError(t, b.Portal("other").Commit(t.Context(), &ticket.Changes{Events: []*ticket.Event{{ID: "other"}}}))
-	c := intake(1)
+	c := scaletest.Intake(1)
 	c.Works[0].Lane = "lane"
 	c.Records = []*ticket.Record{{Kind: "k", ID: "1", Doc: []byte("x")}}
 	require.NoError(t, b.Portal("main").Commit(t.Context(), c))

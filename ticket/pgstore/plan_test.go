@@ -12,6 +12,7 @@ import (
 
 	"github.com/anteroom/anteroom/ticket"
 	"github.com/anteroom/anteroom/ticket/internal/driver"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 // crowded is a store with thousands of rows of everything, as the planner knows.
@@ -165,7 +166,7 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 			require.NoError(t, err)
 		}, []string{"keys_pkey", "messages_pkey", "conversations_pkey", "tickets_pkey", "contacts_pkey"}},
 		"a commit": {func() {
-			c := intake(1)
+			c := scaletest.Intake(1)
 			c.Counts = []ticket.Count{{Name: "c5", Add: 1}}
 			require.NoError(t, s.Commit(ctx, c))
 			c.Claims, c.Bodies, c.Decisions, c.Counts, c.At = nil, nil, nil, nil, time.Now()

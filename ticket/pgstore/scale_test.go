@@ -66,3 +66,12 @@ func BenchmarkScale(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkScaleIntake commits first mails to the same two stores, in turns. What
+// it wrote is left there.
+func BenchmarkScaleIntake(b *testing.B) {
+	stores := scaled(b)
+	for _, writers := range []int{1, 16} {
+		b.Run(strconv.Itoa(writers), func(b *testing.B) { scaletest.MeasureIntake(b, stores, writers) })
+	}
+}

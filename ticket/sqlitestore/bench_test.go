@@ -14,39 +14,10 @@ import (
 
 	"github.com/anteroom/anteroom/routing"
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 var benchNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-// intake is what the arrival of a first mail writes: two keys, contact,
-// conversation, ticket, a message of 2 KB, its raw body of 2 KB, an item, work,
-// three events and a decision.
-func intake(n int64) *ticket.Changes {
-	id := func(kind int) string { return fmt.Sprintf("019ca000-%04x-7000-8000-%012x", kind, n) }
-	contact, conversation, tick := ticket.ContactID(id(1)), ticket.ConversationID(id(2)), ticket.TicketID(id(3))
-	message, item, work, body := ticket.MessageID(id(4)), ticket.ItemID(id(5)), ticket.WorkID(id(6)), ticket.BodyID(id(7))
-	text := fmt.Sprintf("Order %d: ", n) + strings.Repeat("the parcel has not arrived yet, please help. ", 44)
-	at := benchNow.Add(time.Duration(n) * time.Millisecond)
-	return &ticket.Changes{
-		At: at,
-		Claims: []ticket.KeyClaim{
-			{Key: ticket.NewKey("item", id(5)), Ref: ticket.Ref{Kind: ticket.RefItem, ID: string(item)}},
-			{Key: ticket.NewKey("message", id(4)), Ref: ticket.Ref{Kind: ticket.RefMessage, ID: string(message)}},
-		},
-		Contacts: []*ticket.Contact{{ID: contact, Name: "Lan", Identities: []ticket.Identity{{Scheme: "mailto", Address: "lan@example.com"}}, CreatedAt: at, UpdatedAt: at}},
-		Conversations: []*ticket.Conversation{{ID: conversation, Channel: "support", Contact: contact, Subject: "Order", Ticket: tick,
-			References: []string{"1@example.com"}, MessageCount: 1, CreatedAt: at, UpdatedAt: at}},
-		Tickets: []*ticket.Ticket{{ID: tick, Subject: "Order", Status: ticket.Open, Priority: ticket.Normal, Channel: "support",
-			Assignment: ticket.Assignment{Queue: "support", WaitingSince: at}, Conversation: conversation, Contact: contact, MessageCount: 1, CreatedAt: at, UpdatedAt: at}},
-		Messages: []*ticket.Message{{ID: message, Conversation: conversation, Ticket: tick, Channel: "support", Direction: ticket.In, Contact: contact,
-			Subject: "Order", Text: text, Search: ticket.Fold(text), State: ticket.StateReceived, Raw: ticket.BodyRef{ID: body, Size: 2048}, CreatedAt: at, UpdatedAt: at}},
-		Items:     []*ticket.Item{{ID: item, Channel: "support", Day: "2026-03-01", Disposition: ticket.DisposedMessage, Message: message, ReceivedAt: at}},
-		Works:     []*ticket.Work{{ID: work, Kind: ticket.WorkAutoReply, Message: message, NotBefore: at, CreatedAt: at}},
-		Bodies:    []ticket.StoredBody{{ID: body, Data: []byte(text)[:2000]}},
-		Events:    []*ticket.Event{{ID: id(8), Type: ticket.EventMessageReceived, At: at, Ticket: tick}, {ID: id(9), Type: ticket.EventTicketCreated, At: at, Ticket: tick}, {ID: id(10), Type: ticket.EventQueued, At: at, Ticket: tick}},
-		Decisions: []*ticket.Decision{{ID: id(11), Kind: "intake", Ticket: tick, Message: message, Outcome: "new", Steps: []ticket.Step{{Rule: "evidence", Outcome: "none"}}, At: at}},
-	}
-}
 
 // byHand writes the same rows as a program would that does nothing else: a
 // goroutine, one transaction for whoever waits, no preconditions, no savepoints.
@@ -147,7 +118,7 @@ func BenchmarkIntake(b *testing.B) {
 				for range writers {
 					wg.Go(func() {
 						for left.Add(-1) >= 0 {
-							if err := commit(intake(n.Add(1))); err != nil {
+							if err := commit(scaletest.Intake(n.Add(1))); err != nil {
 								b.Error(err)
 								return
 							}
@@ -185,7 +156,7 @@ func BenchmarkNewestOpen(b *testing.B) {
 	for i := range 100 {
 		c := &ticket.Changes{}
 		for j := range 100 {
-			t := intake(int64(i*100 + j)).Tickets[0]
+			t := scaletest.Intake(int64(i*100 + j)).Tickets[0]
 			if j%3 == 0 {
 				t.Status = ticket.Closed
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 // FuzzSearch looks for anything: no query is an error, and what is found of a
@@ -15,7 +16,7 @@ import (
 func FuzzSearch(f *testing.F) {
 	b := setup(f)
 	s := b.Portal("main")
-	t := intake(1)
+	t := scaletest.Intake(1)
 	require.NoError(f, s.Commit(f.Context(), t))
 	for _, seed := range []string{"parcel", `"parcel" OR x`, "NEAR(a b)", "*", "\x00", `"`, "search:parcel", "đ", "\xff"} {
 		f.Add(seed)
@@ -57,7 +58,7 @@ func TestAQueryMayHaveManyTerms(t *testing.T) {
 func TestATermOfManyLettersIsNoError(t *testing.T) {
 	t.Parallel()
 	s := setup(t).Portal("main")
-	require.NoError(t, s.Commit(t.Context(), intake(1)))
+	require.NoError(t, s.Commit(t.Context(), scaletest.Intake(1)))
 	_, _, err := s.Tickets(t.Context(), ticket.TicketFilter{Terms: []string{strings.Repeat("x", 1<<20)}}, ticket.Page{})
 	require.NotErrorIs(t, err, ticket.ErrBadCursor)
 	require.NoError(t, err)

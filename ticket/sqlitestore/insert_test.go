@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
+	"github.com/anteroom/anteroom/ticket/internal/scaletest"
 )
 
 // applied is what a commit does in its transaction.
@@ -32,7 +33,7 @@ func TestCommitsOfOneTransactionShareStatementsAndLoseNoRow(t *testing.T) {
 	b := setup(t)
 	var applies []func(*tx) error
 	for i := range togetherMails {
-		applies = append(applies, applied(t, intake(int64(i))))
+		applies = append(applies, applied(t, scaletest.Intake(int64(i))))
 	}
 	all := batch("main", applies...)
 	b.writer.write(all)
@@ -60,9 +61,9 @@ func TestOneOfManyThatShareStatementsFailsAlone(t *testing.T) {
 			b := setup(t)
 			var applies []func(*tx) error
 			for i := range togetherMails {
-				c := intake(int64(i))
+				c := scaletest.Intake(int64(i))
 				if i == 7 {
-					spoil(c, intake(3))
+					spoil(c, scaletest.Intake(3))
 				}
 				applies = append(applies, applied(t, c))
 			}
@@ -81,7 +82,7 @@ func TestOneOfManyThatShareStatementsFailsAlone(t *testing.T) {
 func TestACommitSeesWhatAnotherOfItsTransactionHasInserted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first, second := intake(1), intake(1)
+	first, second := scaletest.Intake(1), scaletest.Intake(1)
 	edited := *second.Messages[0]
 	edited.Revision, edited.Subject, edited.Search = 1, "edited", "another text"
 	item := *second.Items[0]
@@ -123,7 +124,7 @@ func TestCommitsUnderOneLeaseShareStatements(t *testing.T) {
 	waiting := 0
 	applies := []func(*tx) error{leased(openHold.Lease, openHold.Owner, 1, 2)}
 	for i := range commits {
-		c := intake(int64(i))
+		c := scaletest.Intake(int64(i))
 		c.Holds = []ticket.Hold{openHold}
 		applies = append(applies, applied(t, c))
 	}
@@ -144,7 +145,7 @@ func TestALeaseThatIsTakenBetweenCommitsOfATransactionCounts(t *testing.T) {
 	b := setup(t)
 	var applies []func(*tx) error
 	for i := range 4 {
-		c := intake(int64(i))
+		c := scaletest.Intake(int64(i))
 		c.Holds = []ticket.Hold{openHold}
 		applies = append(applies, applied(t, c))
 	}
@@ -161,9 +162,9 @@ func TestALeaseThatIsTakenBetweenCommitsOfATransactionCounts(t *testing.T) {
 func TestWhatIsRemovedWithoutAPreconditionIsRemovedInOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c := intake(1)
+	c := scaletest.Intake(1)
 	all := batch("main", applied(t, c), applied(t, &ticket.Changes{Releases: []ticket.Key{c.Claims[0].Key}}),
-		applied(t, intake(2)), applied(t, &ticket.Changes{DropBodies: []ticket.BodyID{intake(2).Bodies[0].ID}}))
+		applied(t, scaletest.Intake(2)), applied(t, &ticket.Changes{DropBodies: []ticket.BodyID{scaletest.Intake(2).Bodies[0].ID}}))
 	b.writer.write(all)
 	for _, r := range all {
 		require.NoError(t, r.err)

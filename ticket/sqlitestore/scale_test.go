@@ -4,13 +4,8 @@ import (
 	flags "flag"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strconv"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -86,79 +81,16 @@ func BenchmarkScale(b *testing.B) {
 	}
 }
 
-// BenchmarkScaleIntake commits first mails to the same two stores, in turns. The
-// ratio is that of their rates, the higher the better. What it wrote is left
-// there, so that a small store that is kept does not stay small: remove it before
-// another run.
+// BenchmarkScaleIntake commits first mails to the same two stores, in turns. What
+// it wrote is left there, so that a small store that is kept does not stay small:
+// remove it before another run.
 func BenchmarkScaleIntake(b *testing.B) {
 	stores := fillBoth(b)
-	base := time.Now().UnixMilli() << 6
 	for _, writers := range []int{1, 20} {
 		b.Run(strconv.Itoa(writers), func(b *testing.B) {
-			var took [2]time.Duration
-			var cpu [2]time.Duration
-			var bytes [2]uint64
-			var each [2][]time.Duration
-			const turn = 100 // commits
-			for range b.N {
-				for s, f := range stores {
-					var mu sync.Mutex
-					var wg sync.WaitGroup
-					allocated, used, start := allocatedBytes(), processorTime(b), time.Now()
-					for w := range writers {
-						wg.Go(func() {
-							for i := w; i < turn; i += writers {
-								mu.Lock()
-								base++
-								n := base
-								mu.Unlock()
-								from := time.Now()
-								if err := f.Commit(b.Context(), intake(n)); err != nil {
-									b.Error(err)
-									return
-								}
-								mu.Lock()
-								each[s] = append(each[s], time.Since(from))
-								mu.Unlock()
-							}
-						})
-					}
-					wg.Wait()
-					took[s] += time.Since(start)
-					cpu[s] += processorTime(b) - used
-					bytes[s] += allocatedBytes() - allocated
-				}
-			}
-			commits := float64(b.N * turn)
-			for s, name := range []string{"small", "large"} {
-				slices.Sort(each[s])
-				b.ReportMetric(commits/took[s].Seconds(), name+"/s")
-				b.ReportMetric(float64(each[s][len(each[s])*99/100].Microseconds()), name+"-p99-µs")
-				b.ReportMetric(float64(each[s][len(each[s])-1].Microseconds()), name+"-max-µs")
-				b.ReportMetric(float64(cpu[s].Microseconds())/commits, name+"-cpu-µs")
-				b.ReportMetric(float64(bytes[s])/commits, name+"-B")
-			}
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(cpu[0].Seconds()/cpu[1].Seconds(), "cpu-ratio")
-			ratio := took[0].Seconds() / took[1].Seconds()
-			b.ReportMetric(ratio, "ratio")
-			if b.N >= 20 && !testing.Short() && ratio < intakeBound {
+			if ratio := scaletest.MeasureIntake(b, stores, writers); b.N >= 20 && !testing.Short() && ratio < intakeBound {
 				b.Errorf("the ratio %.2f is under %.1f", ratio, intakeBound)
 			}
 		})
 	}
-}
-
-func allocatedBytes() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.TotalAlloc
-}
-
-// processorTime is what the process used so far, the garbage collector included.
-func processorTime(b *testing.B) time.Duration {
-	b.Helper()
-	var r syscall.Rusage
-	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
