@@ -207,7 +207,8 @@ Content-Type: text/html; charset=utf-8
 	require.EqualValues(t, 2, c.js("window.marker"))
 	require.Equal(t, "nửa câu", c.js(`document.querySelector("[name=text]").value`))
 	require.Nil(t, c.js("window.hacked"))
-	c.until(frame + `.style.height !== ""`)
+	c.until(`parseInt(` + frame + `.style.height) > 0`)
+	require.Less(t, c.js(`parseInt(`+frame+`.style.height)`), 100.0, "the frame is as high as the short mail in it")
 	require.Equal(t, "/tickets/"+id, c.js("location.pathname"))
 
 	require.Empty(t, c.trouble(), "nothing broke the policy of the pages")

@@ -14,7 +14,8 @@
 // With -store postgres://user@host/database any number of processes share one
 // database: any of them takes mail and requests, and goes on when others end.
 // The password is best given as PGPASSWORD or in a .pgpass file. All need the same
-// -blobs folder, and the same ANTEROOM_KEY and ANTEROOM_TOKEN.
+// -blobs folder, and the same ANTEROOM_KEY (openssl rand -base64 32) and
+// ANTEROOM_TOKEN.
 //
 // # Moving to PostgreSQL
 //
@@ -32,9 +33,9 @@
 // Nobody can sign in and nobody gets tickets before there are agents. Make them
 // with the API, or with a -config file of the same shapes:
 //
-//	curl -H "Authorization: Bearer $TOKEN" -X PUT -d '{"name":"An","email":"an@example.com","password":"..."}' $URL/api/agents/an
-//	curl -H "Authorization: Bearer $TOKEN" -X PUT -d '{"name":"Support","agents":["an"]}' $URL/api/queues/support
-//	curl -H "Authorization: Bearer $TOKEN" -X POST -d '{"kind":"email.hosted","name":"Support","config":{"local_part":"support"},
+//	curl -H "Authorization: Bearer $TOKEN" -X PUT --json '{"name":"An","email":"an@example.com","password":"at least 8 bytes"}' $URL/api/agents/an
+//	curl -H "Authorization: Bearer $TOKEN" -X PUT --json '{"name":"Support","agents":["an"]}' $URL/api/queues/support
+//	curl -H "Authorization: Bearer $TOKEN" --json '{"kind":"email.hosted","name":"Support","config":{"local_part":"support"},
 //	    "settings":{"queue":"support","prefer_online":true}}' $URL/api/channels
 //
 // Mail to support@portal.localhost at the printed SMTP address is now a ticket.

@@ -98,6 +98,8 @@ func (h *host) open(ctx context.Context) error {
 	}
 	if opts.relay != "" {
 		cfg.System = account.NewRelay(opts.relay, account.RelayOptions{Domain: opts.domain})
+	} else {
+		log.Info("without -relay the automatic replies of mailboxes that only receive wait, and agents are not told by mail")
 	}
 	if opts.engine != nil {
 		opts.engine(&cfg)

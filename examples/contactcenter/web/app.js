@@ -20,7 +20,9 @@ const frames = (root) => {
     f.dataset.fits = "";
     const fit = () => {
       const doc = f.contentDocument;
-      if (doc && doc.body) f.style.height = Math.min(doc.documentElement.scrollHeight + 4, 2000) + "px";
+      if (!doc || !doc.body) return;
+      f.style.height = "0"; // else a short mail is as high as its frame was
+      f.style.height = Math.min(doc.documentElement.scrollHeight + 4, 2000) + "px";
     };
     f.addEventListener("load", fit);
     fit();
@@ -36,7 +38,7 @@ const controls = (root) => {
 const tick = () => {
   for (const el of document.querySelectorAll("[data-leaves]")) {
     const left = Math.ceil((new Date(el.dataset.leaves) - Date.now()) / 1000);
-    el.querySelector(".left").textContent = left > 0 ? `Leaves in ${left} s` : "Leaving";
+    el.querySelector(".left").textContent = left > 0 ? `Leaves in ${left} s` : left > -15 ? "Leaving" : "Waits to leave";
   }
 };
 
