@@ -433,7 +433,8 @@ const (
 	EventNotice               EventType = "channel.notice"
 	EventItemReleased         EventType = "item.released"
 	EventItemQuarantined      EventType = "item.quarantined"
-	EventWorkParked           EventType = "work.parked" // given up: data.kind, data.work
+	EventItemDiscarded        EventType = "item.discarded" // data: item, was, cause
+	EventWorkParked           EventType = "work.parked"    // given up: data.kind, data.work
 	EventWorkRetried          EventType = "work.retried"
 	EventPresence             EventType = "agent.presence"
 	EventAgentUpdated         EventType = "agent.updated"

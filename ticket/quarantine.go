@@ -3,10 +3,14 @@ package ticket
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/anteroom/anteroom/channel"
 )
+
+// CauseDiscarded is the cause of an ignored item that a person discarded.
+const CauseDiscarded channel.Cause = "discarded"
 
 // Quarantine lists what is held, newest first.
 func (d *Desk) Quarantine(ctx context.Context, p Page) ([]*Item, Next, error) {
@@ -19,6 +23,49 @@ func (d *Desk) Quarantine(ctx context.Context, p Page) ([]*Item, Next, error) {
 // ErrNotFound, and ErrState when it is not quarantined, its channel is gone, or
 // its channel interprets nothing.
 func (d *Desk) Release(ctx context.Context, by Actor, id ItemID) (*Item, error) {
+	rec, err := d.quarantined(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if d.view().channels[rec.Channel] == nil {
+		return nil, fmt.Errorf("item %q is of a channel that was removed: %w", id, ErrState)
+	}
+	it, err := d.heldItem(ctx, rec)
+	if errors.Is(err, ErrNotFound) { // its raw form went: somebody discarded it a moment ago
+		if _, now := d.quarantined(ctx, id); now != nil {
+			return nil, now
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if it.Message == nil {
+		return d.replay(ctx, by, rec)
+	}
+	it.Imported = true
+	revision := rec.Revision
+	err = d.take(ctx, []*arrival{d.revive(it, rec, true)}, d.now(), func(u *unit) error {
+		if err := u.still(id, revision); err != nil {
+			return err
+		}
+		u.by = by
+		for _, e := range u.c.Events {
+			e.Actor = by
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	snap, err := d.store.Snapshot(ctx, Want{Items: []ItemID{id}})
+	if err != nil {
+		return nil, fmt.Errorf("ticket: read item: %w", err)
+	}
+	return snap.Items[id], nil
+}
+
+// quarantined returns an item that is quarantined.
+func (d *Desk) quarantined(ctx context.Context, id ItemID) (*Item, error) {
 	snap, err := d.store.Snapshot(ctx, Want{Items: []ItemID{id}})
 	if err != nil {
 		return nil, fmt.Errorf("ticket: read item: %w", err)
@@ -30,36 +77,7 @@ func (d *Desk) Release(ctx context.Context, by Actor, id ItemID) (*Item, error) 
 	if rec.Disposition != DisposedQuarantined {
 		return nil, fmt.Errorf("item %q is not quarantined: %w", id, ErrState)
 	}
-	if d.view().channels[rec.Channel] == nil {
-		return nil, fmt.Errorf("item %q is of a channel that was removed: %w", id, ErrState)
-	}
-	it, err := d.heldItem(ctx, rec)
-	if err != nil {
-		return nil, err
-	}
-	if it.Message == nil {
-		return d.replay(ctx, by, rec)
-	}
-	it.Imported = true
-	revision := rec.Revision
-	err = d.take(ctx, []*arrival{d.revive(it, rec, true)}, d.now(), func(u *unit) error {
-		if cur := u.snap.Items[id]; cur == nil || cur.Revision != revision {
-			return fmt.Errorf("item %q: %w", id, errStale)
-		}
-		u.by = by
-		for _, e := range u.c.Events {
-			e.Actor = by
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	snap, err = d.store.Snapshot(ctx, Want{Items: []ItemID{id}})
-	if err != nil {
-		return nil, fmt.Errorf("ticket: read item: %w", err)
-	}
-	return snap.Items[id], nil
+	return rec, nil
 }
 
 // replay gives a quarantined item to its channel to be interpreted again.
@@ -75,10 +93,10 @@ func (d *Desk) replay(ctx context.Context, by Actor, rec *Item) (*Item, error) {
 	}
 	var out *Item
 	_, err := d.decide(ctx, by, func() Want { return Want{Items: []ItemID{rec.ID}} }, func(u *unit) error {
-		i := u.snap.Items[rec.ID]
-		if i == nil || i.Revision != rec.Revision {
-			return fmt.Errorf("item %q: %w", rec.ID, errStale)
+		if err := u.still(rec.ID, rec.Revision); err != nil {
+			return err
 		}
+		i := u.snap.Items[rec.ID]
 		i.Disposition, i.Cause, i.Detail, i.Imported = DisposedWaiting, "", "", true
 		u.editItem(i)
 		u.addWork(&Work{Kind: WorkInterpret, Lane: interpretLane(i.Channel), Channel: i.Channel, Item: i.ID})
@@ -87,6 +105,70 @@ func (d *Desk) replay(ctx context.Context, by Actor, rec *Item) (*Item, error) {
 		return nil
 	})
 	return out, err
+}
+
+// Discard ends what is quarantined, or waits to be interpreted: what was kept of it,
+// its raw form first of all, is removed, and it counts as ignored (CauseDiscarded)
+// from then on. Who did it and when is in the feed (EventItemDiscarded). It cannot be
+// undone: the item stays known by its keys, so that its source sending it again is
+// a duplicate. Of Release and Discard at the same time one succeeds.
+//
+// It returns the item as it then is, also when it has been discarded before.
+// It needs no channel: what is held of one that was removed can be discarded. Errors:
+// ErrNotFound, and ErrState when the item is something else by now.
+func (d *Desk) Discard(ctx context.Context, by Actor, id ItemID) (*Item, error) {
+	var out *Item
+	_, err := d.decide(ctx, by, func() Want { return Want{Items: []ItemID{id}} }, func(u *unit) error {
+		out = u.snap.Items[id]
+		switch i := out; {
+		case i == nil:
+			return fmt.Errorf("item %q: %w", id, ErrNotFound)
+		case i.Disposition == DisposedIgnored && i.Cause == CauseDiscarded:
+			return errNothing
+		case i.Disposition != DisposedQuarantined && i.Disposition != DisposedWaiting:
+			return fmt.Errorf("item %q is not quarantined: %w", id, ErrState)
+		}
+		u.discard(out)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// discard empties an item. Its work, if it waits, finds that nothing is to be done.
+func (u *unit) discard(i *Item) {
+	u.event(Event{Type: EventItemDiscarded, Channel: i.Channel, Data: map[string]string{
+		"item": string(i.ID), "was": string(i.Disposition), "cause": string(i.Cause)}})
+	u.dropHeld(i)
+	u.dropRaw(i)
+	i.Disposition, i.Cause, i.Detail, i.Held = DisposedIgnored, CauseDiscarded, "", nil
+	u.editItem(i)
+}
+
+// still fails if an item is not as it was when it was looked at.
+func (u *unit) still(id ItemID, revision int64) error {
+	i := u.snap.Items[id]
+	if i != nil && i.Revision == revision {
+		return nil
+	}
+	return fmt.Errorf("item %q became something else meanwhile: %w: %w", id, ErrState, errStale)
+}
+
+// RawItem returns the raw form of an item that is held, byte for byte, for who
+// decides what becomes of it. It may be read while ctx lasts. Error: ErrNotFound,
+// also when nothing is held of it.
+func (d *Desk) RawItem(ctx context.Context, id ItemID) (channel.Body, error) {
+	snap, err := d.store.Snapshot(ctx, Want{Items: []ItemID{id}})
+	if err != nil {
+		return nil, fmt.Errorf("ticket: read item: %w", err)
+	}
+	i := snap.Items[id]
+	if i == nil || i.Raw.IsZero() || i.Disposition != DisposedQuarantined && i.Disposition != DisposedWaiting {
+		return nil, fmt.Errorf("raw form of item %q: %w", id, ErrNotFound)
+	}
+	return d.body(ctx, i.Raw)
 }
 
 // heldItem returns a stored item in the channel's terms.

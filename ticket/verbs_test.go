@@ -94,6 +94,8 @@ func TestUnknownIdsAreNotFound(t *testing.T) {
 		_, _, errs["attachment"] = d.OpenAttachment(ctx, "x.0")
 		_, errs["explain"] = d.Explain(ctx, "x")
 		_, errs["release"] = d.Release(ctx, by, "x")
+		_, errs["discard"] = d.Discard(ctx, by, "x")
+		_, errs["raw item"] = d.RawItem(ctx, "x")
 		_, errs["channel"] = d.Channel(ctx, "x")
 		_, errs["check"] = d.Check(ctx, "x")
 		errs["act"] = d.Act(ctx, by, "x", channel.VerbLike)

@@ -278,6 +278,10 @@ func (d *Desk) interpret(ctx context.Context, w *Work) error {
 	if err != nil {
 		return err
 	}
+	done = func(u *unit) error { // unless somebody decided otherwise meanwhile
+		u.done(w)
+		return u.still(rec.ID, rec.Revision)
+	}
 	if it.Update != nil { // understood, and kept for its message
 		return d.take(ctx, []*arrival{d.revive(it, rec, false)}, d.now(), done)
 	}

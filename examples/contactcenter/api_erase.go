@@ -29,6 +29,7 @@ type tracesJSON struct {
 	Mentions      []ticket.MessageID      `json:"mentions"`
 	Kept          []ticket.MessageID      `json:"kept"`
 	Items         []ticket.ItemID         `json:"items"`
+	Unread        []ticket.ItemID         `json:"unread"`
 	Works         int                     `json:"works"`
 	Decisions     int                     `json:"decisions"`
 	Keys          int                     `json:"keys"`
@@ -39,7 +40,7 @@ type tracesJSON struct {
 
 func showTraces(t *ticket.Traces) tracesJSON {
 	return tracesJSON{Empty: t.Empty(), Contacts: list(t.Contacts), Identities: list(t.Identities), Conversations: list(t.Conversations),
-		Shared: list(t.Shared), Tickets: list(t.Tickets), Messages: list(t.Messages), Mentions: list(t.Mentions), Kept: list(t.Kept), Items: list(t.Items),
+		Shared: list(t.Shared), Tickets: list(t.Tickets), Messages: list(t.Messages), Mentions: list(t.Mentions), Kept: list(t.Kept), Items: list(t.Items), Unread: list(t.Unread),
 		Works: len(t.Works), Decisions: len(t.Decisions), Keys: len(t.Keys), Counters: len(t.Counters), Bodies: len(t.Bodies), Undeliverable: list(t.Undeliverable)}
 }
 

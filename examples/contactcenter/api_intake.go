@@ -49,6 +49,28 @@ func (s *server) releaseItem(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, showItem(i))
 }
 
+func (s *server) discardItem(w http.ResponseWriter, r *http.Request) error {
+	i, err := s.desk.Discard(r.Context(), actor(r), ticket.ItemID(r.PathValue("id")))
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, showItem(i))
+}
+
+func (s *server) getRawItem(w http.ResponseWriter, r *http.Request) error {
+	body, err := s.desk.RawItem(r.Context(), ticket.ItemID(r.PathValue("id")))
+	if err != nil {
+		return err
+	}
+	f, err := body.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	download(w, "item", "application/octet-stream", body.Size(), f)
+	return nil
+}
+
 func (s *server) getLedger(w http.ResponseWriter, r *http.Request) error {
 	var day time.Time
 	if d := r.URL.Query().Get("day"); d != "" {

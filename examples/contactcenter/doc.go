@@ -72,7 +72,8 @@
 //	POST /api/messages/{id}/cancel, /resolve, /actions
 //	GET  /api/messages/{id}/raw, /explain
 //	GET  /api/attachments/{id}
-//	GET  /api/quarantine           POST /api/quarantine/{id}/release
+//	GET  /api/quarantine           GET  /api/quarantine/{id}/raw
+//	POST /api/quarantine/{id}/release, /discard
 //	GET  /api/undeliverable        DELETE /api/undeliverable/{address}
 //	POST /api/erase                {contact, identities:[{scheme,address}], preview}
 //	GET  /api/ledger               ?channel= day=

@@ -66,6 +66,30 @@ func TestTheLedgerAddsUpAndQuarantineCanBeReleased(t *testing.T) {
 	require.Empty(t, r.call("GET", "/api/quarantine", nil, 200)["items"])
 	require.EqualValues(t, 2, r.call("GET", "/api/ledger", nil, 200)["messages"])
 	r.call("POST", "/api/quarantine/"+text(held, "items", 0, "id")+"/release", nil, 409)
+	r.call("POST", "/api/quarantine/"+text(held, "items", 0, "id")+"/discard", nil, 409)
+}
+
+func TestWhatIsQuarantinedCanBeReadAndDiscarded(t *testing.T) {
+	t.Parallel()
+	r := start(t, testOptions(t))
+	r.office(nil, nil)
+	r.mail("", "support@portal.localhost", forgedBounce)
+	at := "/api/quarantine/" + text(r.call("GET", "/api/quarantine", nil, 200), "items", 0, "id")
+	require.Contains(t, r.body(at+"/raw"), "never-sent@shop.example")
+	for range 2 {
+		gone := r.call("POST", at+"/discard", nil, 200)
+		require.Equal(t, "ignored", text(gone, "disposition"))
+		require.Equal(t, "discarded", text(gone, "cause"))
+		require.Zero(t, gone["size"])
+	}
+	r.call("GET", at+"/raw", nil, 404)
+	r.call("POST", at+"/release", nil, 409)
+	r.mail("", "support@portal.localhost", forgedBounce)
+	require.Empty(t, r.call("GET", "/api/quarantine", nil, 200)["items"], "it is known")
+	l := r.call("GET", "/api/ledger", nil, 200)
+	require.EqualValues(t, 1, get(l, "ignored", "discarded"))
+	require.EqualValues(t, 1, l["received"])
+	require.EqualValues(t, 1, l["duplicates"])
 }
 
 func code(err error) int {

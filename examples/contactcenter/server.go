@@ -133,6 +133,8 @@ func (s *server) routes() []route {
 
 		api("GET", "/quarantine", s.getQuarantine),
 		api("POST", "/quarantine/{id}/release", s.releaseItem),
+		api("POST", "/quarantine/{id}/discard", s.discardItem),
+		api("GET", "/quarantine/{id}/raw", s.getRawItem),
 		api("GET", "/undeliverable", s.getUndeliverable),
 		api("DELETE", "/undeliverable/{address}", s.forgetUndeliverable),
 		api("POST", "/erase", s.erase),

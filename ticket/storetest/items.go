@@ -99,6 +99,16 @@ func ledgerAddsUp(k *kit) {
 	k.commit(&ticket.Changes{Items: []*ticket.Item{held}})
 	all[1].Count, all[2].Count = 4, 1
 	k.same("after a release", k.ledger("mail", "2026-03-01"), all[:3])
+	other := k.newItem()
+	other.Channel, other.Day, other.Disposition, other.Cause = "mail", "2026-03-01", ticket.DisposedQuarantined, channel.CausePoison
+	other.Raw = ticket.BodyRef{ID: ticket.BodyID(k.id()), Size: 3}
+	k.commit(&ticket.Changes{Items: []*ticket.Item{other}, Bodies: []ticket.StoredBody{{ID: other.Raw.ID, Data: []byte("raw")}}})
+	raw := other.Raw.ID
+	other.Disposition, other.Cause, other.Raw = ticket.DisposedIgnored, channel.CauseInactive, ticket.BodyRef{}
+	k.commit(&ticket.Changes{Items: []*ticket.Item{other}, DropBodies: []ticket.BodyID{raw}})
+	all[0].Count = 3
+	k.same("after a discard", k.ledger("mail", "2026-03-01"), all[:3])
+	k.must(len(k.read(ticket.Want{Bodies: []ticket.BodyID{raw}}).Bodies) == 0, "the body of what was discarded is there")
 	stale := *held
 	stale.Revision, stale.Disposition = 1, ticket.DisposedIgnored
 	k.refuse(&ticket.Changes{Items: []*ticket.Item{&stale}}, ticket.ErrConflict, "stale")
