@@ -23,7 +23,12 @@ type NotNowError struct {
 	Err   error
 }
 
-func (e *NotNowError) Error() string { return "not now: " + e.Err.Error() }
+func (e *NotNowError) Error() string {
+	if e.Err == nil {
+		return "not now"
+	}
+	return "not now: " + e.Err.Error()
+}
 
 func (e *NotNowError) Unwrap() error { return e.Err }
 

@@ -85,3 +85,9 @@ func TestASinkFuncIsASink(t *testing.T) {
 	require.ErrorIs(t, sink.Accept(t.Context(), &channel.Item{}, &channel.Item{}), channel.ErrRejected)
 	require.Len(t, got, 2)
 }
+
+func TestNotNowSaysWhyIfItKnows(t *testing.T) {
+	t.Parallel()
+	require.EqualError(t, &channel.NotNowError{}, "not now")
+	require.EqualError(t, &channel.NotNowError{Err: errors.New("the token has expired")}, "not now: the token has expired")
+}

@@ -57,7 +57,8 @@ type Traces struct {
 	// should go all the same is for [Desk.DeleteMessage].
 	Kept []MessageID
 	// Unread are held items of which the channel could make nothing, so that nobody
-	// knows who wrote them, and whose raw form names one of the addresses. Erase leaves
+	// knows who wrote them, and whose raw form names one of the addresses, also as URLs, JSON,
+	// HTML and quoted-printable write it; in base64 it is not seen. Erase leaves
 	// them: see [Desk.RawItem], and [Desk.Discard] for those that are the person's.
 	// Once they are read, as most are that only wait, they are the person's or another's.
 	Unread []ItemID

@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/anteroom/anteroom/channel"
 )
@@ -98,23 +95,7 @@ func (d *Desk) rawNames(ctx context.Context, s *tracer, i *Item) (bool, error) {
 		return false, fmt.Errorf("ticket: read what is held: %w", err)
 	}
 	defer r.Close()
-	// Parts overlap by more than an address, with what stands beside it, is long.
-	const part, overlap = 256 << 10, 1 << 10
-	text := make([]byte, 0, part+overlap)
-	for {
-		n, err := io.ReadFull(r, text[len(text):cap(text)])
-		text = text[:len(text)+n]
-		if s.named(string(text)) {
-			return true, nil
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return false, nil
-		case err != nil:
-			return false, fmt.Errorf("ticket: read what is held: %w", err)
-		}
-		text = text[:copy(text, text[len(text)-overlap:])]
-	}
+	return s.namedIn(r)
 }
 
 // is reports whether an address, on a channel, is the person's.
@@ -389,50 +370,6 @@ func (s *tracer) decisionPage(c *Changes) error {
 		}
 	}
 	return nil
-}
-
-// named reports whether a text names one of the addresses, as a whole: that of
-// an@c.example is not in lan@c.example.
-func (s *tracer) named(text string) bool {
-	if text == "" {
-		return false
-	}
-	text = strings.ToLower(text)
-	return slices.ContainsFunc(s.found.Identities, func(i Identity) bool { return namesWhole(text, strings.ToLower(strings.TrimSpace(i.Address))) })
-}
-
-// namesWhole looks for an address with nothing beside it that could be a part of it.
-func namesWhole(text, address string) bool {
-	for from := 0; address != ""; {
-		at := strings.Index(text[from:], address)
-		if at < 0 {
-			return false
-		}
-		begin, end := from+at, from+at+len(address)
-		if before, _ := utf8.DecodeLastRuneInString(text[:begin]); !inAddress(before) && !goesOn(text[end:]) {
-			return true
-		}
-		from = begin + 1
-	}
-	return false
-}
-
-// inAddress reports whether c may stand in a mail address or an id, without quotes.
-// What is no UTF-8 may be a quotation mark of another character set.
-func inAddress(c rune) bool {
-	return inWord(c) || c < utf8.RuneSelf && strings.ContainsRune("!#$%&*+-./?^_`{|}~@", c)
-}
-
-// inWord reports whether c is a letter, its mark, or a digit.
-func inWord(c rune) bool {
-	return c != utf8.RuneError && (unicode.IsLetter(c) || unicode.IsMark(c) || unicode.IsDigit(c))
-}
-
-// goesOn reports whether an address goes on in a text: a full stop may also end
-// the sentence.
-func goesOn(text string) bool {
-	c, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, "."))
-	return inWord(c) || c == '-' || c == '_' || c == '@'
 }
 
 func (s *tracer) workPage(c *Changes) error {
