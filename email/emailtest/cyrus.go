@@ -2,9 +2,7 @@ package emailtest
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -30,10 +28,10 @@ type CyrusOptions struct {
 // TLS from the first byte. It has the folders INBOX, Archive, Sent and Junk. Safe for
 // concurrent use, but for Start and Stop.
 type Cyrus struct {
+	endpoint
+
 	dir  string
-	addr string
 	user string
-	ca   *CA
 
 	mu      sync.Mutex
 	session *imapDialogue // by which mail is put and counted; nil while there is none
@@ -64,19 +62,7 @@ func StartCyrus(t testing.TB, opts CyrusOptions) *Cyrus {
 		lacking(t, "Cyrus (cyrus-common, and imapd of cyrus-imapd) is not installed")
 	}
 	c := &Cyrus{user: opts.User}
-	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
-	if c.dir, err = os.MkdirTemp("", "cy"); err != nil {
-		t.Fatalf("emailtest: %v", err)
-	}
-	t.Cleanup(func() {
-		c.Stop()
-		if t.Failed() {
-			t.Logf("what Cyrus has said:\n%s", c.said())
-		}
-		if err := os.RemoveAll(c.dir); err != nil {
-			t.Errorf("emailtest: %v", err)
-		}
-	})
+	c.dir = ownFolder(t, c, "Cyrus")
 	if err = c.prepare(opts, server); err == nil {
 		err = c.Start()
 	}
@@ -86,33 +72,8 @@ func StartCyrus(t testing.TB, opts CyrusOptions) *Cyrus {
 	return c
 }
 
-// Addr returns "127.0.0.1:port".
-func (c *Cyrus) Addr() string { return c.addr }
-
-// Host returns "127.0.0.1".
-func (c *Cyrus) Host() string { return "127.0.0.1" }
-
-// Port returns the port.
-func (c *Cyrus) Port() int {
-	_, port, _ := net.SplitHostPort(c.addr)
-	n, _ := strconv.Atoi(port)
-	return n
-}
-
-// ClientTLS returns a client configuration that trusts the server and no other.
-func (c *Cyrus) ClientTLS() *tls.Config { return &tls.Config{RootCAs: c.ca.Pool()} }
-
-// CA returns the authority of the server's certificate.
-func (c *Cyrus) CA() *CA { return c.ca }
-
 // said is what the programs have printed; they log to syslog.
-func (c *Cyrus) said() string {
-	b, err := os.ReadFile(filepath.Join(c.dir, "out"))
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}
+func (c *Cyrus) said() string { return readAll(filepath.Join(c.dir, "out")) }
 
 // prepare writes the configuration and makes the folders.
 func (c *Cyrus) prepare(opts CyrusOptions, server string) error {
@@ -128,23 +89,8 @@ func (c *Cyrus) prepare(opts CyrusOptions, server string) error {
 	if err != nil {
 		return err
 	}
-	if c.ca, err = NewCA(); err != nil {
-		return err
-	}
-	cert, err := c.ca.Certificate("127.0.0.1", "localhost")
-	if err != nil {
-		return err
-	}
-	pem, err := certificatePEM(cert)
-	if err != nil {
-		return err
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	c.addr = ln.Addr().String()
-	if err := ln.Close(); err != nil {
+	var pem []byte
+	if c.endpoint, pem, err = newEndpoint(); err != nil {
 		return err
 	}
 	for _, sub := range []string{"spool", "run/proc", "run/lock", "conf/db", "conf/log", "conf/msg", "conf/proc", "conf/socket", "conf/user", "conf/quota", "conf/sieve"} {
@@ -217,36 +163,28 @@ EVENTS {
 func (c *Cyrus) Start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	out, err := os.Create(filepath.Join(c.dir, "out"))
+	// As a daemon it has a process group of its own, which it signals as a
+	// whole when it ends.
+	err := launch(ctx, filepath.Join(c.dir, "out"), filepath.Join(cyrusPrograms, "master"), "-d", "-C", filepath.Join(c.dir, "imapd.conf"),
+		"-M", filepath.Join(c.dir, "cyrus.conf"), "-p", c.pidFile())
 	if err != nil {
 		return fmt.Errorf("emailtest: %w", err)
 	}
-	defer out.Close()
-	// As a daemon it has a process group of its own, which it signals as a
-	// whole when it ends.
-	cmd := exec.CommandContext(ctx, filepath.Join(cyrusPrograms, "master"), "-d", "-C", filepath.Join(c.dir, "imapd.conf"),
-		"-M", filepath.Join(c.dir, "cyrus.conf"), "-p", c.pidFile())
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("emailtest: %w: %s", err, c.said())
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return until(ctx, func() error {
 		session, err := openDialogue(ctx, c.addr, c.ClientTLS(), c.user)
 		if err == nil {
 			session.close()
-			return nil
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("emailtest: nobody is let in: %w", err)
-		}
-	}
+		return err
+	})
 }
 
 func (c *Cyrus) pidFile() string { return filepath.Join(c.dir, "run", "master.pid") }
+
+func (c *Cyrus) stop() error {
+	c.Stop()
+	return nil
+}
 
 // Stop kills it with all its connections, as a power failure would, and returns
 // when it has ended. Its own way to end waits for ever while clients try to connect.

@@ -1,7 +1,6 @@
 package emailtest
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -33,11 +32,11 @@ type DovecotOptions struct {
 // temporary folder. It listens on loopback with TLS from the first byte, and keeps
 // mail in maildirs. Safe for concurrent use, but for Start and Stop.
 type Dovecot struct {
+	endpoint
+
 	dir      string
 	program  string
-	addr     string
 	lmtp     string // empty without
-	ca       *CA
 	uid, gid int
 	serial   atomic.Int64
 }
@@ -52,20 +51,7 @@ func StartDovecot(t testing.TB, opts DovecotOptions) *Dovecot {
 		lacking(t, "dovecot is not installed")
 	}
 	d := &Dovecot{program: program, uid: os.Getuid(), gid: os.Getgid()}
-	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
-	d.dir, err = os.MkdirTemp("", "dv")
-	if err != nil {
-		t.Fatalf("emailtest: %v", err)
-	}
-	t.Cleanup(func() {
-		d.Stop()
-		if t.Failed() {
-			t.Logf("the log of Dovecot:\n%s", d.Log())
-		}
-		if err := os.RemoveAll(d.dir); err != nil {
-			t.Errorf("emailtest: %v", err)
-		}
-	})
+	d.dir = ownFolder(t, d, "Dovecot")
 	if err = d.prepare(opts); err == nil {
 		err = d.Start()
 	}
@@ -75,36 +61,13 @@ func StartDovecot(t testing.TB, opts DovecotOptions) *Dovecot {
 	return d
 }
 
-// Addr returns "127.0.0.1:port".
-func (d *Dovecot) Addr() string { return d.addr }
-
-// Host returns "127.0.0.1".
-func (d *Dovecot) Host() string { return "127.0.0.1" }
-
-// Port returns the port.
-func (d *Dovecot) Port() int {
-	_, port, _ := net.SplitHostPort(d.addr)
-	n, _ := strconv.Atoi(port)
-	return n
-}
-
 // LMTPAddr returns the "127.0.0.1:port" of LMTP, empty without it.
 func (d *Dovecot) LMTPAddr() string { return d.lmtp }
 
-// ClientTLS returns a client configuration that trusts the server and no other.
-func (d *Dovecot) ClientTLS() *tls.Config { return &tls.Config{RootCAs: d.ca.Pool()} }
-
-// CA returns the authority of the server's certificate.
-func (d *Dovecot) CA() *CA { return d.ca }
-
 // Log returns what Dovecot has logged so far.
-func (d *Dovecot) Log() string {
-	b, err := os.ReadFile(filepath.Join(d.dir, "log"))
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}
+func (d *Dovecot) Log() string { return readAll(filepath.Join(d.dir, "log")) }
+
+func (d *Dovecot) said() string { return d.Log() }
 
 // Put delivers a mail into a folder, as received at a time. Clients that wait
 // are told.
@@ -230,16 +193,9 @@ func (d *Dovecot) prepare(opts DovecotOptions) error {
 		login = "default_login_user = " + u.Username + "\n"
 		internal = "default_internal_user = " + u.Username + "\ndefault_internal_group = " + g.Name + "\n"
 	}
+	var pem []byte
 	var err error
-	if d.ca, err = NewCA(); err != nil {
-		return err
-	}
-	cert, err := d.ca.Certificate("127.0.0.1", "localhost")
-	if err != nil {
-		return err
-	}
-	pem, err := certificatePEM(cert)
-	if err != nil {
+	if d.endpoint, pem, err = newEndpoint(); err != nil {
 		return err
 	}
 	for _, folder := range []string{"INBOX", "Archive"} {
@@ -255,9 +211,6 @@ func (d *Dovecot) prepare(opts DovecotOptions) error {
 		}
 		return os.Chown(path, d.uid, d.gid)
 	}); err != nil {
-		return err
-	}
-	if d.addr, err = freeAddr(); err != nil {
 		return err
 	}
 	if opts.LMTP {
@@ -279,15 +232,6 @@ func (d *Dovecot) prepare(opts DovecotOptions) error {
 		return os.Chmod(filepath.Join(d.dir, "users"), 0o644)
 	}
 	return nil
-}
-
-// freeAddr returns an address on loopback that nobody listens on.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // lmtpConfig is what LMTP needs beside the rest, where a recipient without a
@@ -374,35 +318,22 @@ service stats {
 func (d *Dovecot) Start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	// To a file, since the daemons keep what they inherit open.
-	out, err := os.Create(filepath.Join(d.dir, "start.out"))
-	if err != nil {
+	if err := launch(ctx, filepath.Join(d.dir, "start.out"), d.program, "-c", filepath.Join(d.dir, "dovecot.conf")); err != nil {
 		return fmt.Errorf("emailtest: %w", err)
 	}
-	defer out.Close()
-	cmd := exec.CommandContext(ctx, d.program, "-c", filepath.Join(d.dir, "dovecot.conf"))
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(out.Name())
-		return fmt.Errorf("emailtest: %w: %s", err, text)
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return until(ctx, func() error {
 		c, err := (&tls.Dialer{Config: d.ClientTLS()}).DialContext(ctx, "tcp", d.addr)
-		if err == nil {
-			line, err := bufio.NewReader(c).ReadString('\n')
-			_ = c.Close()
-			if err == nil && strings.HasPrefix(line, "* OK") {
-				return nil
-			}
+		if err != nil {
+			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("emailtest: no greeting: %w", ctx.Err())
-		}
-	}
+		defer c.Close()
+		return greeting(c, "* OK")
+	})
+}
+
+func (d *Dovecot) stop() error {
+	d.Stop()
+	return nil
 }
 
 // Stop ends it and its connections, and returns when it has ended.

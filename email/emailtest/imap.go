@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,10 +39,10 @@ const (
 // MOVE, ESEARCH, SPECIAL-USE, ID and SASL-IR, as far as a client needs that reads mail by UID.
 // Safe for concurrent use.
 type IMAP struct {
+	endpoint
 	script
 
 	ln   net.Listener
-	ca   *CA
 	cfg  *tls.Config
 	conf imapConf
 	wg   sync.WaitGroup
@@ -120,7 +119,7 @@ func StartIMAP(opts ...IMAPOption) (*IMAP, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &IMAP{cfg: &tls.Config{Certificates: []tls.Certificate{cert}}, ca: ca, conf: conf, sessions: map[*imapSession]bool{}, hidden: map[string]bool{}}
+	s := &IMAP{endpoint: endpoint{"127.0.0.1:143", ca}, cfg: &tls.Config{Certificates: []tls.Certificate{cert}}, conf: conf, sessions: map[*imapSession]bool{}, hidden: map[string]bool{}}
 	for i, f := range []struct{ name, use string }{
 		{"INBOX", ""}, {"Archive", ""}, {"Sent", `\Sent`}, {"Drafts", `\Drafts`}, {"Trash", `\Trash`}, {"Junk", `\Junk`},
 	} {
@@ -132,22 +131,9 @@ func StartIMAP(opts ...IMAPOption) (*IMAP, error) {
 	if s.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("emailtest: listen: %w", err)
 	}
+	s.addr = s.ln.Addr().String()
 	s.wg.Go(s.serve)
 	return s, nil
-}
-
-// Addr returns "127.0.0.1:port".
-func (s *IMAP) Addr() string { return net.JoinHostPort(s.Host(), strconv.Itoa(s.Port())) }
-
-// Host returns "127.0.0.1".
-func (s *IMAP) Host() string { return "127.0.0.1" }
-
-// Port returns the port, and that of IMAP if the server is in memory.
-func (s *IMAP) Port() int {
-	if s.ln == nil {
-		return 143
-	}
-	return s.ln.Addr().(*net.TCPAddr).Port
 }
 
 // Dial connects to the server without a network, whatever the address.
@@ -158,13 +144,6 @@ func (s *IMAP) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	return near, nil
 }
-
-// ClientTLS returns a client configuration that trusts the server's authority
-// and no other.
-func (s *IMAP) ClientTLS() *tls.Config { return &tls.Config{RootCAs: s.ca.Pool()} }
-
-// CA returns the authority of the server's certificate.
-func (s *IMAP) CA() *CA { return s.ca }
 
 // Add puts a mail into a folder, which is made if need be, as received at a
 // time, and returns its UID. Clients that wait are told.

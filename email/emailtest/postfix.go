@@ -1,9 +1,7 @@
 package emailtest
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // PostfixOptions says what a [Postfix] does with mail.
@@ -41,14 +38,11 @@ type PostfixOptions struct {
 // Postfix is a real mail server, with configuration and queue of its own in a
 // temporary folder, that listens on loopback and relays everything to one place.
 type Postfix struct {
-	dir  string
-	addr string
-	ca   *CA
-	sink *SMTP
-}
+	endpoint
 
-// startTime bounds how long a start and a stop may take.
-const startTime = 30 * time.Second
+	program, dir string
+	sink         *SMTP
+}
 
 // StartPostfix starts a Postfix that ends with the test and leaves nothing
 // behind. Where none is installed, or we are not root, the test is skipped;
@@ -62,74 +56,25 @@ func StartPostfix(t testing.TB, opts PostfixOptions) *Postfix {
 	if err != nil {
 		lacking(t, "postfix is not installed")
 	}
-	p := &Postfix{}
+	p := &Postfix{program: program}
 	if opts.NextHop == "" {
 		p.sink = NewSMTP(t)
 		opts.NextHop, opts.LMTP = p.sink.Addr(), false
 	}
-	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
-	p.dir, err = os.MkdirTemp("", "pf")
-	if err != nil {
-		t.Fatalf("emailtest: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := p.stop(program); err != nil {
-			t.Errorf("emailtest: stop Postfix: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the log of Postfix:\n%s", p.Log())
-		}
-		if err := os.RemoveAll(p.dir); err != nil {
-			t.Errorf("emailtest: %v", err)
-		}
-	})
-	if err := p.start(program, opts); err != nil {
+	p.dir = ownFolder(t, p, "Postfix")
+	if err := p.start(opts); err != nil {
 		t.Fatalf("emailtest: start Postfix: %v\n%s", err, p.Log())
 	}
 	return p
 }
 
-// lacking ends a test that needs something this machine has not got.
-func lacking(t testing.TB, reason string) {
-	t.Helper()
-	if os.Getenv("ANTEROOM_REQUIRE") == "all" {
-		t.Fatalf("%s, and ANTEROOM_REQUIRE=all", reason)
-	}
-	t.Skip(reason)
-}
-
-// Addr returns "127.0.0.1:port".
-func (p *Postfix) Addr() string { return p.addr }
-
-// Host returns "127.0.0.1".
-func (p *Postfix) Host() string { return "127.0.0.1" }
-
-// Port returns the port.
-func (p *Postfix) Port() int {
-	_, port, _ := net.SplitHostPort(p.addr)
-	n, _ := strconv.Atoi(port)
-	return n
-}
-
 // Sink returns where mail ends if no NextHop was given, else nil.
 func (p *Postfix) Sink() *SMTP { return p.sink }
 
-// ClientTLS returns a client configuration that trusts the server, nil without STARTTLS.
-func (p *Postfix) ClientTLS() *tls.Config {
-	if p.ca == nil {
-		return nil
-	}
-	return &tls.Config{RootCAs: p.ca.Pool()}
-}
-
 // Log returns what Postfix has logged so far.
-func (p *Postfix) Log() string {
-	b, err := os.ReadFile(filepath.Join(p.dir, "log", "mail.log"))
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}
+func (p *Postfix) Log() string { return readAll(filepath.Join(p.dir, "log", "mail.log")) }
+
+func (p *Postfix) said() string { return p.Log() }
 
 // Queued returns how many mails have come and are not done with.
 func (p *Postfix) Queued() int {
@@ -145,7 +90,7 @@ func (p *Postfix) Queued() int {
 	return n
 }
 
-func (p *Postfix) start(program string, opts PostfixOptions) error {
+func (p *Postfix) start(opts PostfixOptions) error {
 	// The mail system's own user must be able to pass through.
 	if err := os.Chmod(p.dir, 0o755); err != nil {
 		return err
@@ -158,28 +103,41 @@ func (p *Postfix) start(program string, opts PostfixOptions) error {
 	if err := chownTo(filepath.Join(p.dir, "data"), "postfix"); err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	var pem []byte
+	var err error
+	if p.endpoint, pem, err = newEndpoint(); err != nil {
+		return err
+	}
+	if !opts.STARTTLS {
+		p.ca = nil
+	}
+	main, err := p.mainCF(opts)
 	if err != nil {
 		return err
 	}
-	p.addr = ln.Addr().String()
-	main, err := p.mainCF(opts)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(p.dir, "etc", "main.cf"), []byte(main), 0o644)
+	for name, content := range map[string]string{"main.cf": main, "master.cf": masterCF(p.addr)} {
+		if err := os.WriteFile(filepath.Join(p.dir, "etc", name), []byte(content), 0o644); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(p.dir, "etc", "master.cf"), []byte(masterCF(p.addr)), 0o644)
-	}
-	ln.Close()
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir, "etc", "server.pem"), pem, 0o600); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	if out, err := p.command(ctx, program, "start"); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	if err := p.command(ctx, "start"); err != nil {
+		return err
 	}
-	return p.greets(ctx)
+	return until(ctx, func() error {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		err = greeting(c, "220")
+		_, _ = c.Write([]byte("QUIT\r\n"))
+		return err
+	})
 }
 
 // chownTo gives a folder to a system user.
@@ -195,56 +153,19 @@ func chownTo(path, name string) error {
 	return os.Chown(path, uid, -1)
 }
 
-// command runs the postfix command. Its output goes to a file, since the
-// daemons keep what they inherit open.
-func (p *Postfix) command(ctx context.Context, program, verb string) (string, error) {
-	name := filepath.Join(p.dir, "log", verb+".out")
-	f, err := os.Create(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	cmd := exec.CommandContext(ctx, program, "-c", filepath.Join(p.dir, "etc"), verb)
-	cmd.Stdout, cmd.Stderr = f, f
-	err = cmd.Run()
-	out, _ := os.ReadFile(name)
-	return string(out), err
+// command runs the postfix command.
+func (p *Postfix) command(ctx context.Context, verb string) error {
+	return launch(ctx, filepath.Join(p.dir, "log", verb+".out"), p.program, "-c", filepath.Join(p.dir, "etc"), verb)
 }
 
-// greets waits until the server answers.
-func (p *Postfix) greets(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
-		if err == nil {
-			c.SetDeadline(time.Now().Add(startTime))
-			line, err := bufio.NewReader(c).ReadString('\n')
-			c.Write([]byte("QUIT\r\n"))
-			c.Close()
-			if err == nil && strings.HasPrefix(line, "220") {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("no greeting: %w", ctx.Err())
-		}
-	}
-}
-
-func (p *Postfix) stop(program string) error {
+func (p *Postfix) stop() error {
 	pidFile := filepath.Join(p.dir, "queue", "pid", "master.pid")
 	if _, err := os.Stat(pidFile); errors.Is(err, os.ErrNotExist) {
 		return nil // it never ran
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	if out, err := p.command(ctx, program, "stop"); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
+	return p.command(ctx, "stop")
 }
 
 func (p *Postfix) mainCF(opts PostfixOptions) (string, error) {
@@ -288,9 +209,6 @@ func (p *Postfix) mainCF(opts PostfixOptions) (string, error) {
 		conf["message_size_limit"] = strconv.Itoa(opts.MaxSize)
 	}
 	if opts.STARTTLS {
-		if err := p.certify(); err != nil {
-			return "", err
-		}
 		conf["smtpd_tls_security_level"] = "may"
 		conf["smtpd_tls_chain_files"] = filepath.Join(p.dir, "etc", "server.pem")
 	}
@@ -311,23 +229,6 @@ func recipientAccess(refuse map[string]string) string {
 		entries = append(entries, fmt.Sprintf("{ %s = %s }", rcpt, refuse[rcpt]))
 	}
 	return "check_recipient_access inline:{ " + strings.Join(entries, ", ") + " }"
-}
-
-func (p *Postfix) certify() error {
-	ca, err := NewCA()
-	if err != nil {
-		return err
-	}
-	cert, err := ca.Certificate("127.0.0.1", "localhost")
-	if err != nil {
-		return err
-	}
-	pem, err := certificatePEM(cert)
-	if err != nil {
-		return err
-	}
-	p.ca = ca
-	return os.WriteFile(filepath.Join(p.dir, "etc", "server.pem"), pem, 0o600)
 }
 
 // masterCF is Debian's, less what delivers locally and less chroot.

@@ -18,14 +18,14 @@ import (
 // servers: it refuses bare line feeds, mail without recipients and commands out of order.
 // Safe for concurrent use.
 type SMTP struct {
+	endpoint
+	script
+
 	ln     net.Listener
-	ca     *CA
 	conf   smtpConf
 	inbox  *inbox
 	closed chan struct{}
 	wg     sync.WaitGroup
-
-	script
 
 	mu       sync.Mutex
 	hidden   map[string]bool
@@ -153,28 +153,12 @@ func StartSMTP(opts ...SMTPOption) (*SMTP, error) {
 		return nil, fmt.Errorf("emailtest: listen: %w", err)
 	}
 	s := &SMTP{
-		ln: ln, ca: ca, conf: conf, inbox: newInbox(), closed: make(chan struct{}),
+		endpoint: endpoint{ln.Addr().String(), ca}, ln: ln, conf: conf, inbox: newInbox(), closed: make(chan struct{}),
 		hidden: map[string]bool{}, conns: map[net.Conn]bool{},
 	}
 	s.wg.Go(s.serve)
 	return s, nil
 }
-
-// Addr returns "127.0.0.1:port".
-func (s *SMTP) Addr() string { return s.ln.Addr().String() }
-
-// Host returns "127.0.0.1".
-func (s *SMTP) Host() string { return "127.0.0.1" }
-
-// Port returns the port.
-func (s *SMTP) Port() int { return s.ln.Addr().(*net.TCPAddr).Port }
-
-// CA returns the authority of the server's certificate.
-func (s *SMTP) CA() *CA { return s.ca }
-
-// ClientTLS returns a client configuration that trusts the server's authority
-// and no other.
-func (s *SMTP) ClientTLS() *tls.Config { return &tls.Config{RootCAs: s.ca.Pool()} }
 
 // Next returns the next message not yet returned, waiting for it if need be.
 func (s *SMTP) Next(ctx context.Context) (*Message, error) { return s.inbox.take(ctx, s.closed) }
