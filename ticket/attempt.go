@@ -138,46 +138,32 @@ func (a *attempt) handed(ctx context.Context) error {
 // handedWithout marks the point of no return, and in the same commit whom the try
 // is not for: should all else about it be lost, these do not count as sent to.
 func (a *attempt) handedWithout(ctx context.Context, refused []channel.Delivery) error {
-	select {
-	case a.turn <- struct{}{}:
-		defer func() { <-a.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	a.mu.Lock()
-	lost, w := a.lost, a.work
-	a.mu.Unlock()
-	if lost {
-		return fmt.Errorf("ticket: lease lost: %w", ErrConflict)
-	}
-	var next Work
-	_, err := a.desk.decide(ctx, Actor{Kind: ActorSystem}, func() Want {
-		wt := wantOutgoing(w.Message)()
-		wt.standing(gone(refused)...)
-		return wt
-	}, func(u *unit) error {
-		m, cur := u.snap.Messages[w.Message], u.snap.Works[w.ID]
-		if m == nil || cur == nil || cur.Revision != w.Revision {
-			return ErrConflict
+	return a.inTurn(ctx, func(w *Work) error {
+		var next Work
+		_, err := a.desk.decide(ctx, Actor{Kind: ActorSystem}, func() Want {
+			wt := wantOutgoing(w.Message)()
+			wt.standing(gone(refused)...)
+			return wt
+		}, func(u *unit) error {
+			m, cur := u.snap.Messages[w.Message], u.snap.Works[w.ID]
+			if m == nil || cur == nil || cur.Revision != w.Revision {
+				return ErrConflict
+			}
+			mergeDeliveries(m, refused)
+			u.editMessage(m)
+			if a.desk.view().scheme(m.Channel) == schemeMail {
+				u.learn(m, refused)
+			}
+			next = *w
+			next.Handed, next.LeaseUntil = true, u.now.Add(a.desk.cfg.Timing.Lease)
+			u.addWork(&next)
+			return nil
+		})
+		if err == nil {
+			*w = next
 		}
-		mergeDeliveries(m, refused)
-		u.editMessage(m)
-		if a.desk.view().scheme(m.Channel) == schemeMail {
-			u.learn(m, refused)
-		}
-		next = w
-		next.Handed, next.LeaseUntil = true, u.now.Add(a.desk.cfg.Timing.Lease)
-		u.addWork(&next)
-		return nil
-	})
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err != nil {
-		a.lost = a.lost || errors.Is(err, ErrConflict)
 		return err
-	}
-	a.work = next
-	return nil
+	})
 }
 
 // notHanded takes the mark back, of what surely was not sent.
@@ -198,8 +184,21 @@ func (a *attempt) counts(add int64) []Count {
 	return out
 }
 
-// putWork commits a change of the work, if the lease is still ours.
+// putWork commits a change of the work.
 func (a *attempt) putWork(ctx context.Context, change func(*Work), counts ...Count) error {
+	return a.inTurn(ctx, func(w *Work) error {
+		change(w)
+		w.LeaseUntil = a.desk.now().Add(a.desk.cfg.Timing.Lease)
+		c := &Changes{At: a.desk.now(), Works: []*Work{w}, Counts: counts}
+		if err := a.desk.commit(ctx, c); err != nil {
+			return fmt.Errorf("ticket: keep work: %w", err)
+		}
+		return nil
+	})
+}
+
+// inTurn has f commit a change of the work, alone and if the lease is still ours.
+func (a *attempt) inTurn(ctx context.Context, f func(w *Work) error) error {
 	select {
 	case a.turn <- struct{}{}:
 		defer func() { <-a.turn }()
@@ -212,16 +211,13 @@ func (a *attempt) putWork(ctx context.Context, change func(*Work), counts ...Cou
 	if lost {
 		return fmt.Errorf("ticket: lease lost: %w", ErrConflict)
 	}
-	change(&next)
-	next.LeaseUntil = a.desk.now().Add(a.desk.cfg.Timing.Lease)
-	c := &Changes{At: a.desk.now(), Works: []*Work{&next}, Counts: counts}
-	err := a.desk.commit(ctx, c)
+	err := f(&next)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
 		a.lost = a.lost || errors.Is(err, ErrConflict)
 		a.full = a.full || errors.Is(err, ErrLimit)
-		return fmt.Errorf("ticket: keep work: %w", err)
+		return err
 	}
 	a.work = next
 	return nil

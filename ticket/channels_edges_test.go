@@ -2,7 +2,6 @@ package ticket_test
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -254,66 +253,18 @@ func (c *hookConnector) Open(ctx context.Context, acct channel.Account, env chan
 	return c.Network.Open(ctx, acct, env)
 }
 
-// scripted is a connector whose channels are made by a function.
-type scripted struct {
-	open func(acct channel.Account, env channel.Env) (channel.Channel, error)
-}
-
-func (c *scripted) Kind() channel.Kind { return "scripted" }
-
-func (c *scripted) Open(_ context.Context, acct channel.Account, env channel.Env) (channel.Channel, error) {
-	return c.open(acct, env)
-}
-
-type scriptedConfig struct{ Address string }
-
-func (c scriptedConfig) Account() (channel.Account, error) {
-	b, err := json.Marshal(c)
-	return channel.Account{Kind: "scripted", Name: c.Address, Config: b}, err
-}
-
-// scriptedChannel calls its functions.
-type scriptedChannel struct {
-	info    channel.Info
-	receive func(ctx context.Context, sink channel.Sink) error
-	send    func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error)
-	find    func(ctx context.Context, out *channel.Outbound) (channel.Receipt, channel.Found, error)
-}
-
-func (c *scriptedChannel) Info() channel.Info { return c.info }
-
-func (c *scriptedChannel) Receive(ctx context.Context, sink channel.Sink) error {
-	if c.receive == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return c.receive(ctx, sink)
-}
-
-func (c *scriptedChannel) Send(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
-	return c.send(ctx, out)
-}
-
-func (c *scriptedChannel) Find(ctx context.Context, out *channel.Outbound) (channel.Receipt, channel.Found, error) {
-	return c.find(ctx, out)
-}
-
-func scriptedInfo(acct channel.Account) channel.Info {
-	return channel.Info{ID: acct.ID, Kind: acct.Kind, Name: acct.Name, Address: acct.Name, Scheme: "mailto", Mail: true, CanReceive: true, CanSend: true, CanStart: true}
-}
-
 // Update(name) writes back the settings that it read before it opened.
 func TestAChangeOfNameDoesNotUndoAChangeOfSettings(t *testing.T) {
 	var during func()
 	var once sync.Once
-	conn := &customConnector{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
+	conn := &scripted{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
 		if during != nil {
 			once.Do(during)
 		}
-		return &customChannel{info: customInfo(acct)}, nil
+		return &scriptedChannel{info: scriptedInfo(acct)}, nil
 	}}
 	inOffice(t, func(c *ticket.Config) { c.Connectors = []channel.Connector{conn} }, func(o *office) {
-		ch, err := o.desk.Connect(o.ctx, customConfig{"a@portal.example"}, ticket.Settings{})
+		ch, err := o.desk.Connect(o.ctx, scriptedConfig{"a@portal.example"}, ticket.Settings{})
 		require.NoError(t, err)
 		during = func() {
 			_, err := o.desk.Update(o.ctx, ch.ID, ticket.ChannelPatch{Settings: &ticket.Settings{Inactive: true}})

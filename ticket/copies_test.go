@@ -18,7 +18,7 @@ import (
 
 // filing is a mail channel that keeps copies, as its fields say.
 type filing struct {
-	customChannel
+	scriptedChannel
 	file func(ctx context.Context, out *channel.Outbound) error
 
 	mu    sync.Mutex
@@ -59,13 +59,13 @@ func inFiling(t *testing.T, f func(o *office, box *filing, write func() *ticket.
 	box.send = func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
 		return channel.Receipt{ExternalIDs: []string{out.Token + "@box.example"}}, out.Handed(ctx)
 	}
-	box.find = func() channel.Found { return channel.FoundUnknown }
-	connector := &customConnector{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
-		box.info = customInfo(acct)
+	box.find = finds(channel.FoundUnknown)
+	connector := &scripted{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
+		box.info = scriptedInfo(acct)
 		return box, nil
 	}}
 	inOffice(t, func(c *ticket.Config) { c.Connectors = append(c.Connectors, connector) }, func(o *office) {
-		ch, err := o.desk.Connect(o.ctx, customConfig{"box@box.example"}, ticket.Settings{Queue: "support"})
+		ch, err := o.desk.Connect(o.ctx, scriptedConfig{"box@box.example"}, ticket.Settings{Queue: "support"})
 		require.NoError(t, err)
 		now := time.Duration(0)
 		f(o, box, func() *ticket.Message {
@@ -216,7 +216,7 @@ func TestWhomTheServerPutOffIsNotTakenForSentWhenTheMessageIsFound(t *testing.T)
 					}
 					return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Code: "connection_lost"}
 				}
-				box.find = func() channel.Found { return channel.FoundYes }
+				box.find = finds(channel.FoundYes)
 				m := write()
 				if stops {
 					o.settle()
@@ -248,7 +248,7 @@ func TestWhomTheServerRefusedStaysFailedWhenTheMessageIsFound(t *testing.T) {
 		require.Equal(t, ticket.StateUncertain, o.message(m.ID).State)
 		_, err := o.desk.Resolve(o.ctx, ticket.Agent("an"), m.ID, ticket.AsSent)
 		require.NoError(t, err)
-		box.find = func() channel.Found { return channel.FoundYes }
+		box.find = finds(channel.FoundYes)
 		m2 := write()
 		pass(time.Hour)
 		for _, id := range []ticket.MessageID{m.ID, m2.ID} {

@@ -17,65 +17,97 @@ import (
 	"github.com/anteroom/anteroom/ticket"
 )
 
-// as when the store fails, but it hangs: keepLease waits in Commit and never
-// comes to end the try.
-func TestANodeWhoseStoreHangsStopsSendingBeforeItsLeaseLapses(t *testing.T) {
-	var mu sync.Mutex
-	arrived := 0
-	var gate, over chan struct{}
-	open := func(slow bool) *customConnector {
-		return &customConnector{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
-			return &customChannel{
-				info: customInfo(acct),
-				send: func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
-					if err := out.Handed(ctx); err != nil {
-						return channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Err: err}
+// slowNetwork is one on which a message takes until the gate is opened, or goes
+// through at once.
+type slowNetwork struct {
+	gate chan struct{} // of the bubble
+
+	mu      sync.Mutex
+	arrived int
+}
+
+func (n *slowNetwork) connector(slow bool) *scripted {
+	return &scripted{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
+		return &scriptedChannel{
+			info: scriptedInfo(acct),
+			send: func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
+				if err := out.Handed(ctx); err != nil {
+					return channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Err: err}
+				}
+				if slow {
+					select {
+					case <-n.gate:
+					case <-ctx.Done():
+						return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Err: ctx.Err()}
 					}
-					if slow {
-						select {
-						case <-gate:
-						case <-ctx.Done():
-							return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Err: ctx.Err()}
-						}
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					arrived++
-					return channel.Receipt{}, nil
-				},
-				find: func() channel.Found {
-					mu.Lock()
-					defer mu.Unlock()
-					if arrived > 0 {
-						return channel.FoundYes
-					}
-					return channel.FoundNo
-				},
-			}, nil
-		}}
-	}
-	var hang atomic.Bool
+				}
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				n.arrived++
+				return channel.Receipt{}, nil
+			},
+			find: func(context.Context, *channel.Outbound) (channel.Receipt, channel.Found, error) {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				if n.arrived > 0 {
+					return channel.Receipt{}, channel.FoundYes, nil
+				}
+				return channel.Receipt{}, channel.FoundNo, nil
+			},
+		}, nil
+	}}
+}
+
+// sentOnceThough has a node lose its store when it has handed a message over to a
+// slow network. Another one takes over when it may; then the message goes
+// through, and the store is back.
+func sentOnceThough(t *testing.T, unreachable func(s ticket.Store, lost *atomic.Bool) ticket.Store, back func(lost *atomic.Bool)) {
+	t.Helper()
+	var n slowNetwork
+	var lost atomic.Bool
 	inOffice(t, func(c *ticket.Config) {
-		c.Connectors, c.Timing.Poll = []channel.Connector{open(true)}, time.Second
-		c.Store = hanging(c.Store, &hang, &over)
+		c.Connectors, c.Timing.Poll = []channel.Connector{n.connector(true)}, time.Second
+		c.Store = unreachable(c.Store, &lost)
 	}, func(o *office) {
-		gate, over = make(chan struct{}), make(chan struct{})
-		ch, err := o.desk.Connect(o.ctx, customConfig{"a@portal.example"}, ticket.Settings{})
+		n.gate = make(chan struct{})
+		ch, err := o.desk.Connect(o.ctx, scriptedConfig{"a@portal.example"}, ticket.Settings{})
 		require.NoError(t, err)
 		synctest.Wait()
 		_, err = o.desk.Start(o.ctx, ticket.Opening{Channel: ch.ID, By: "an", To: []channel.Party{{Address: "a@c.example"}}, Subject: "Hi", Text: "x", Send: true})
 		require.NoError(t, err)
-		time.Sleep(12 * time.Second)
-		hang.Store(true)
+		time.Sleep(12 * time.Second) // it is handed over, and slow
+		lost.Store(true)
 		cfg := o.cfg
-		cfg.Store, cfg.Connectors = o.back.Portal("main"), []channel.Connector{open(false)}
+		cfg.Store, cfg.Connectors = o.back.Portal("main"), []channel.Connector{n.connector(false)}
 		other, err := ticket.New(cfg)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(o.ctx)
 		done := make(chan error, 1)
 		go func() { done <- other.Run(ctx) }()
 		time.Sleep(5 * time.Minute)
-		close(gate)
+		close(n.gate)
+		back(&lost)
+		cancel()
+		require.NoError(t, <-done)
+		require.Equal(t, 1, n.arrived, "copies")
+	})
+}
+
+func TestANodeThatIsCutOffStopsSendingBeforeItsLeaseLapses(t *testing.T) {
+	sentOnceThough(t, cuttable, func(cut *atomic.Bool) {
+		time.Sleep(time.Minute)
+		cut.Store(false)
+	})
+}
+
+// as when it is cut off, but the store hangs: keepLease waits in Commit and never
+// comes to end the try.
+func TestANodeWhoseStoreHangsStopsSendingBeforeItsLeaseLapses(t *testing.T) {
+	var over chan struct{} // of the bubble
+	sentOnceThough(t, func(s ticket.Store, hang *atomic.Bool) ticket.Store {
+		over = make(chan struct{})
+		return hanging(s, hang, over)
+	}, func(hang *atomic.Bool) {
 		// The try waits for a mutex that its hanging lease holds, so that
 		// virtual time does not go on until that is over.
 		for range 1000 {
@@ -84,76 +116,6 @@ func TestANodeWhoseStoreHangsStopsSendingBeforeItsLeaseLapses(t *testing.T) {
 		hang.Store(false)
 		close(over)
 		time.Sleep(time.Minute)
-		cancel()
-		require.NoError(t, <-done)
-		require.Equal(t, 1, arrived, "copies")
-	})
-}
-
-// the node that handed a message over is cut off from the store, and goes
-// on sending when its lease has lapsed.
-func TestANodeThatIsCutOffStopsSendingBeforeItsLeaseLapses(t *testing.T) {
-	var mu sync.Mutex
-	arrived := 0
-	var gate chan struct{} // of the bubble
-	open := func(slow bool) *scripted {
-		return &scripted{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
-			return &scriptedChannel{
-				info: scriptedInfo(acct),
-				send: func(ctx context.Context, out *channel.Outbound) (channel.Receipt, error) {
-					if err := out.Handed(ctx); err != nil {
-						return channel.Receipt{}, &channel.SendError{Outcome: channel.NotSent, Err: err}
-					}
-					if slow {
-						select {
-						case <-gate:
-						case <-ctx.Done():
-							return channel.Receipt{}, &channel.SendError{Outcome: channel.Unknown, Err: ctx.Err()}
-						}
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					arrived++
-					return channel.Receipt{}, nil
-				},
-				find: func(context.Context, *channel.Outbound) (channel.Receipt, channel.Found, error) {
-					mu.Lock()
-					defer mu.Unlock()
-					if arrived > 0 {
-						return channel.Receipt{}, channel.FoundYes, nil
-					}
-					return channel.Receipt{}, channel.FoundNo, nil
-				},
-			}, nil
-		}}
-	}
-	var cut atomic.Bool
-	inOffice(t, func(c *ticket.Config) {
-		c.Connectors, c.Timing.Poll = []channel.Connector{open(true)}, time.Second
-		c.Store = cuttable(c.Store, &cut)
-	}, func(o *office) {
-		gate = make(chan struct{})
-		ch, err := o.desk.Connect(o.ctx, scriptedConfig{"a@portal.example"}, ticket.Settings{})
-		require.NoError(t, err)
-		synctest.Wait()
-		_, err = o.desk.Start(o.ctx, ticket.Opening{Channel: ch.ID, By: "an", To: []channel.Party{{Address: "a@c.example"}}, Subject: "Hi", Text: "x", Send: true})
-		require.NoError(t, err)
-		time.Sleep(12 * time.Second) // it is handed over, and slow
-		cut.Store(true)
-		cfg := o.cfg
-		cfg.Store, cfg.Connectors = o.back.Portal("main"), []channel.Connector{open(false)}
-		other, err := ticket.New(cfg)
-		require.NoError(t, err)
-		ctx, cancel := context.WithCancel(o.ctx)
-		done := make(chan error, 1)
-		go func() { done <- other.Run(ctx) }()
-		time.Sleep(5 * time.Minute)
-		close(gate)
-		time.Sleep(time.Minute)
-		cut.Store(false)
-		cancel()
-		require.NoError(t, <-done)
-		require.Equal(t, 1, arrived, "copies")
 	})
 }
 
@@ -196,8 +158,8 @@ func cuttable(s ticket.Store, cut *atomic.Bool) ticket.Store {
 }
 
 // hanging is a store that hangs, as one does behind a network that drops
-// packets, until over, of the bubble, is closed.
-func hanging(s ticket.Store, hang *atomic.Bool, over *chan struct{}) ticket.Store {
+// packets, until over is closed.
+func hanging(s ticket.Store, hang *atomic.Bool, over chan struct{}) ticket.Store {
 	return &brokenStore{Store: s, broken: func(ctx context.Context) error {
 		if !hang.Load() {
 			return nil
@@ -205,7 +167,7 @@ func hanging(s ticket.Store, hang *atomic.Bool, over *chan struct{}) ticket.Stor
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-*over:
+		case <-over:
 			return errors.New("connection lost")
 		}
 	}}

@@ -26,12 +26,12 @@ func (o *office) states() []string {
 
 func TestAStateOfAChannelIsToldThoughTheStoreFails(t *testing.T) {
 	var env channel.Env
-	conn := &customConnector{open: func(acct channel.Account, e channel.Env) (channel.Channel, error) {
+	conn := &scripted{open: func(acct channel.Account, e channel.Env) (channel.Channel, error) {
 		env = e
-		return &customChannel{info: customInfo(acct)}, nil
+		return &scriptedChannel{info: scriptedInfo(acct)}, nil
 	}}
 	inOffice(t, func(c *ticket.Config) { c.Connectors = []channel.Connector{conn} }, func(o *office) {
-		_, err := o.desk.Connect(o.ctx, customConfig{"a@portal.example"}, ticket.Settings{})
+		_, err := o.desk.Connect(o.ctx, scriptedConfig{"a@portal.example"}, ticket.Settings{})
 		require.NoError(t, err)
 		report := func(s channel.State) {
 			env.Report(channel.Status{State: s})
@@ -61,12 +61,12 @@ func TestAStateOfAChannelIsToldThoughTheStoreFails(t *testing.T) {
 // A state that returns to what was told while another is being told is told too.
 func TestAStateThatChangesWhileItIsToldIsToldAgain(t *testing.T) {
 	var env channel.Env
-	conn := &customConnector{open: func(acct channel.Account, e channel.Env) (channel.Channel, error) {
+	conn := &scripted{open: func(acct channel.Account, e channel.Env) (channel.Channel, error) {
 		env = e
-		return &customChannel{info: customInfo(acct)}, nil
+		return &scriptedChannel{info: scriptedInfo(acct)}, nil
 	}}
 	inOffice(t, func(c *ticket.Config) { c.Connectors = []channel.Connector{conn} }, func(o *office) {
-		_, err := o.desk.Connect(o.ctx, customConfig{"a@portal.example"}, ticket.Settings{})
+		_, err := o.desk.Connect(o.ctx, scriptedConfig{"a@portal.example"}, ticket.Settings{})
 		require.NoError(t, err)
 		env.Report(channel.Status{State: channel.StateLive})
 		o.settle()
