@@ -1,6 +1,6 @@
 // Package email understands and composes mail. It uses no network: the channels
-// hosted, account and gmail bring mail in and out, and rely on this package for
-// what it means.
+// hosted and account bring mail in and out, and rely on this package for what it
+// means.
 //
 // [Read] turns any mail into a [Mail]: text that is always valid UTF-8, HTML,
 // attachments with clean names, what is new in a reply, whether a machine wrote

@@ -15,7 +15,6 @@ import (
 	"github.com/anteroom/anteroom/ticket"
 )
 
-// B5.
 func TestQueuesThatOverflowIntoEachOtherComeToRest(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		q := func(id, over routing.QueueID) error {
@@ -41,7 +40,6 @@ func TestQueuesThatOverflowIntoEachOtherComeToRest(t *testing.T) {
 	})
 }
 
-// B17.
 func TestImportedMailTellsNobody(t *testing.T) {
 	var system *channeltest.Network
 	inOffice(t, func(c *ticket.Config) { system, c.System = systemSender(t) }, func(o *office) {
@@ -54,7 +52,6 @@ func TestImportedMailTellsNobody(t *testing.T) {
 	})
 }
 
-// B18.
 func TestAnAgentsRobotDoesNotLoopWithNotices(t *testing.T) {
 	for name, auto := range map[string]channel.Automatic{"a robot without headers": {}, "a marked responder that answers each": {Kind: channel.AutomaticReply, Reason: "Auto-Submitted"}} {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +76,6 @@ func TestAnAgentsRobotDoesNotLoopWithNotices(t *testing.T) {
 	}
 }
 
-// B20.
 func TestADeadPolicyDecisionHoldsUpNobodyElse(t *testing.T) {
 	inOffice(t, func(c *ticket.Config) {
 		c.Policies = map[string]routing.Policy{"host": routing.PolicyFunc(func(s routing.Snapshot) routing.Decision {
@@ -118,7 +114,6 @@ func TestAPolicyThatIgnoresCapacityHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-// B21.
 func TestWhenTheLastOnlineAgentLeavesWaitingWorkIsLookedAt(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "an", Capacity: 1}))
@@ -133,7 +128,6 @@ func TestWhenTheLastOnlineAgentLeavesWaitingWorkIsLookedAt(t *testing.T) {
 	})
 }
 
-// B33.
 func TestThePolicyKeepsWhoHadItBefore(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{Queue: "support"})
@@ -146,7 +140,6 @@ func TestThePolicyKeepsWhoHadItBefore(t *testing.T) {
 	})
 }
 
-// B35.
 func TestPresenceOnANodeThatDoesNotKnowTheQueueYet(t *testing.T) {
 	inOffice(t, func(c *ticket.Config) { c.Timing.Poll, c.Timing.Refresh = time.Second, 1000*time.Hour }, func(o *office) {
 		o.mailbox(box, ticket.Settings{Queue: "support", PreferOnline: true, WhenNoneOnline: routing.Wait})
@@ -162,7 +155,6 @@ func TestPresenceOnANodeThatDoesNotKnowTheQueueYet(t *testing.T) {
 	})
 }
 
-// B40.
 func TestWorkThatMustWaitDoesNotHideWorkThatNeedNot(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{Queue: "support", PreferOnline: true, WhenNoneOnline: routing.Wait})

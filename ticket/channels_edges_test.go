@@ -35,7 +35,6 @@ func TestAChannelThatHangsDoesNotHangTheConfigurationOfOthers(t *testing.T) {
 	})
 }
 
-// B22.
 func TestAnUpdateDoesNotUndoRenewedCredentials(t *testing.T) {
 	key := []byte(strings.Repeat("k", 32))
 	conn := &hookConnector{Network: channeltest.NewNetwork()}
@@ -135,7 +134,6 @@ func TestAnUpdateDoesNotResurrectARemovedChannel(t *testing.T) {
 	})
 }
 
-// B23.
 func TestSwitchingOffAndOnNeverReceivesTwiceAtOnce(t *testing.T) {
 	var running, most atomic.Int64
 	conn := &scripted{open: func(acct channel.Account, _ channel.Env) (channel.Channel, error) {
@@ -160,7 +158,6 @@ func TestSwitchingOffAndOnNeverReceivesTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// B24.
 func TestAChannelThatReceivesAtOnceIsKnown(t *testing.T) {
 	first := make(chan error, 1)
 	open := func(receives bool) *scripted {
@@ -198,7 +195,6 @@ func TestAChannelThatReceivesAtOnceIsKnown(t *testing.T) {
 	})
 }
 
-// B45.
 func TestTheLateReportOfAnOldOpeningIsNotTheStatus(t *testing.T) {
 	conn := &scripted{open: func(acct channel.Account, env channel.Env) (channel.Channel, error) {
 		return &scriptedChannel{info: scriptedInfo(acct), receive: func(ctx context.Context, _ channel.Sink) error {

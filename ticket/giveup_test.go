@@ -39,7 +39,6 @@ func TestWhatWasHeldAfterAFirstTryIsNotGivenUpAtOnce(t *testing.T) {
 	})
 }
 
-// B10.
 func TestALongOutageAndOneStoreHiccupDoNotParkASend(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
@@ -68,7 +67,6 @@ func TestALongOutageAndOneStoreHiccupDoNotParkASend(t *testing.T) {
 	})
 }
 
-// B11.
 func TestAMessageWhoseFileIsGoneDoesNotStaySendingForEver(t *testing.T) {
 	blobs := &countingBlobs{data: map[ticket.BodyID][]byte{}}
 	inOffice(t, func(c *ticket.Config) { c.Blobs, c.Limits.InlineBody = blobs, 10 }, func(o *office) {

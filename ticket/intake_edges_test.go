@@ -14,7 +14,6 @@ import (
 	"github.com/anteroom/anteroom/ticket"
 )
 
-// B1.
 func TestTwoMailsWrittenElsewhereToOnePersonAreTaken(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{})
@@ -26,7 +25,6 @@ func TestTwoMailsWrittenElsewhereToOnePersonAreTaken(t *testing.T) {
 	})
 }
 
-// B2.
 func TestOneThingByARawPathAndAnUnderstoodPathIsOneMessage(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.connect(channeltest.MemoryAccount{Address: "page", Raw: true}, ticket.Settings{})
@@ -51,7 +49,6 @@ func TestOneThingByAnUnderstoodPathAndARawPathIsOneMessage(t *testing.T) {
 	})
 }
 
-// B3.
 func TestFilesOfWhatIsInterpretedLaterAreKept(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.connect(channeltest.MemoryAccount{Address: "page", Raw: true}, ticket.Settings{})
@@ -65,7 +62,6 @@ func TestFilesOfWhatIsInterpretedLaterAreKept(t *testing.T) {
 	})
 }
 
-// B4.
 func TestABodyOutlivesACommitThatFailedToSaySo(t *testing.T) {
 	blobs := &countingBlobs{data: map[ticket.BodyID][]byte{}}
 	inOffice(t, func(c *ticket.Config) { c.Blobs, c.Limits.InlineBody = blobs, 10 }, func(o *office) {
@@ -89,7 +85,6 @@ func TestABodyOutlivesACommitThatFailedToSaySo(t *testing.T) {
 	})
 }
 
-// B14.
 func TestOurOwnMessageInTheSentFolderIsNotASecondMessage(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		answered(o)
@@ -101,7 +96,6 @@ func TestOurOwnMessageInTheSentFolderIsNotASecondMessage(t *testing.T) {
 	})
 }
 
-// B25.
 func TestIgnoredItemsLeaveNoBlobs(t *testing.T) {
 	blobs := &countingBlobs{data: map[ticket.BodyID][]byte{}}
 	inOffice(t, func(c *ticket.Config) { c.Blobs, c.Limits.InlineBody = blobs, 10 }, func(o *office) {
@@ -122,7 +116,6 @@ func TestWhatTheNetworkRemovedIsRemovedFromBlobs(t *testing.T) {
 	})
 }
 
-// B26.
 func TestAnEditDoesNotBringBackWhatWasDeleted(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.connect(channeltest.MemoryAccount{Address: "page"}, ticket.Settings{})
@@ -135,7 +128,6 @@ func TestAnEditDoesNotBringBackWhatWasDeleted(t *testing.T) {
 	})
 }
 
-// B31.
 func TestAReleaseOnARemovedChannelSaysSo(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.mailbox(box, ticket.Settings{})
@@ -152,7 +144,6 @@ func TestAReleaseOnARemovedChannelSaysSo(t *testing.T) {
 	})
 }
 
-// B32.
 func TestWhatCouldNotBeUnderstoodCanBeReplayed(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.connect(channeltest.MemoryAccount{Address: "page", Raw: true}, ticket.Settings{})
@@ -174,7 +165,6 @@ func TestWhatCouldNotBeUnderstoodCanBeReplayed(t *testing.T) {
 	})
 }
 
-// B36.
 func TestAReadWatermarkIsApplied(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.connect(channeltest.MemoryAccount{Address: "page"}, ticket.Settings{})
@@ -186,7 +176,6 @@ func TestAReadWatermarkIsApplied(t *testing.T) {
 	})
 }
 
-// B37.
 func TestMailWithoutASenderJoinsNothing(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.mailbox(box, ticket.Settings{})
@@ -198,7 +187,6 @@ func TestMailWithoutASenderJoinsNothing(t *testing.T) {
 	})
 }
 
-// B38.
 func TestManyPoisonItemsInOneBatchDoNotStopTheChannel(t *testing.T) {
 	inOffice(t, func(c *ticket.Config) {
 		c.Return.Func = func(ticket.ReturnCase) ticket.ReturnAction { panic("poison") }

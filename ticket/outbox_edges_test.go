@@ -14,7 +14,6 @@ import (
 	"github.com/anteroom/anteroom/ticket"
 )
 
-// B7.
 func TestARedactedMessageIsNotSentAgainEmpty(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
@@ -31,7 +30,6 @@ func TestARedactedMessageIsNotSentAgainEmpty(t *testing.T) {
 	})
 }
 
-// B8.
 func TestATimeoutAfterHandingOverIsLookedFor(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
@@ -43,7 +41,6 @@ func TestATimeoutAfterHandingOverIsLookedFor(t *testing.T) {
 	})
 }
 
-// B9.
 func TestAPlainShutdownDoesNotMakeUncertainWhatCanBeLookedFor(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
@@ -57,7 +54,6 @@ func TestAPlainShutdownDoesNotMakeUncertainWhatCanBeLookedFor(t *testing.T) {
 	})
 }
 
-// B12.
 func TestAPartlySentMessageIsNotCancelledAsIfNeverSent(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
@@ -76,7 +72,6 @@ func TestAPartlySentMessageIsNotCancelledAsIfNeverSent(t *testing.T) {
 	})
 }
 
-// B13.
 func TestFindingAnEarlierPartialTryDoesNotMarkOthersAsSent(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
@@ -88,7 +83,6 @@ func TestFindingAnEarlierPartialTryDoesNotMarkOthersAsSent(t *testing.T) {
 	})
 }
 
-// B15.
 func TestAnAnswerHasABoundedNumberOfRecipients(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{Queue: "support"})
@@ -105,7 +99,6 @@ func TestAnAnswerHasABoundedNumberOfRecipients(t *testing.T) {
 	})
 }
 
-// B16.
 func TestAnOwnReplyToAddressIsNotAnswered(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, answering())
@@ -115,7 +108,6 @@ func TestAnOwnReplyToAddressIsNotAnswered(t *testing.T) {
 	})
 }
 
-// B28.
 func TestWhatWasNeverSentIsNotWithdrawn(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.connect(channeltest.MemoryAccount{Address: "page"}, ticket.Settings{})
@@ -128,7 +120,6 @@ func TestWhatWasNeverSentIsNotWithdrawn(t *testing.T) {
 	})
 }
 
-// B29.
 func TestNotesDoNotChangeWhomAnAnswerGoesTo(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{Queue: "support"})
@@ -142,7 +133,6 @@ func TestNotesDoNotChangeWhomAnAnswerGoesTo(t *testing.T) {
 	})
 }
 
-// B30.
 func TestWhatWasHeldIsTriedForAsLongAsTheRest(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)
@@ -163,7 +153,6 @@ func TestWhatWasHeldIsTriedForAsLongAsTheRest(t *testing.T) {
 	})
 }
 
-// B43.
 func TestAnAnswerToAMailFromOurselvesDoesNotGoToOurselves(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{Queue: "support"})
@@ -173,7 +162,6 @@ func TestAnAnswerToAMailFromOurselvesDoesNotGoToOurselves(t *testing.T) {
 	})
 }
 
-// B44.
 func TestAMessageIsCreatedOnceInTheFeed(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		tk := ticketIn(o)

@@ -12,7 +12,6 @@ import (
 	"github.com/anteroom/anteroom/ticket"
 )
 
-// B19.
 func TestAConversationWhoseTicketWasDeletedIsQueuedAgain(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.connect(channeltest.MemoryAccount{Address: "page"}, ticket.Settings{Queue: "support"})
@@ -42,7 +41,6 @@ func TestAutomaticMailOpensNoTicketInPlaceOfADeletedOne(t *testing.T) {
 	})
 }
 
-// B27.
 func TestAReplyBesideADeletedTicketIsNotOfIt(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{Queue: "support"})
@@ -55,7 +53,6 @@ func TestAReplyBesideADeletedTicketIsNotOfIt(t *testing.T) {
 	})
 }
 
-// B39.
 func TestNoTicketIsMadeWhereNoneIsAskedFor(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.connect(channeltest.MemoryAccount{Address: "page"}, ticket.Settings{Queue: "support"})
@@ -72,7 +69,6 @@ func TestNoTicketIsMadeWhereNoneIsAskedFor(t *testing.T) {
 	})
 }
 
-// B41.
 func TestMailThatCameWhileATicketWasDeletedIsNotLost(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		ch := o.mailbox(box, ticket.Settings{Queue: "support"})

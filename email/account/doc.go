@@ -87,10 +87,10 @@
 //
 // # Concurrency
 //
-// Everything is safe for concurrent use. Receive holds one connection and
-// runs on one node at a time (Info.Exclusive); it calls the sink from one goroutine. Each message sent has a connection of its
-// own, closed as soon as the context of Send ends; a [oauth2.TokenSource] that
-// hangs keeps one goroutine until it returns.
+// Everything is safe for concurrent use. Receive holds one connection, runs on
+// one node at a time (Info.Exclusive), and calls the sink from one goroutine. Each
+// message sent has a connection of its own, closed as soon as the context of Send
+// ends; a [oauth2.TokenSource] that hangs keeps one goroutine until it returns.
 //
 // # Testing
 //

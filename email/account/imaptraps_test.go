@@ -17,7 +17,7 @@ import (
 
 // The traps I1 to I11 of the IMAP library, one test each.
 
-func TestI1MovingWithoutMOVELosesNothing(t *testing.T) {
+func TestMovingWithoutMOVELosesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		hide    []string
@@ -68,7 +68,7 @@ func TestI1MovingWithoutMOVELosesNothing(t *testing.T) {
 	}
 }
 
-func TestI2ASilentServerIsLeftAtEachCommand(t *testing.T) {
+func TestASilentServerIsLeftAtEachCommand(t *testing.T) {
 	t.Parallel()
 	for _, at := range []emailtest.Point{
 		emailtest.AtConnect, emailtest.AtLogin, "ID", emailtest.AtSelect, emailtest.AtSearch, emailtest.AtFetch,
@@ -91,7 +91,7 @@ func TestI2ASilentServerIsLeftAtEachCommand(t *testing.T) {
 	}
 }
 
-func TestI3BreakingOffDuringAFetchDoesNotHang(t *testing.T) {
+func TestBreakingOffDuringAFetchDoesNotHang(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	for n := range 400 { // more than the library queues
@@ -105,7 +105,7 @@ func TestI3BreakingOffDuringAFetchDoesNotHang(t *testing.T) {
 	stopped()
 }
 
-func TestI4EnvelopeAndStructureAreNeverAskedFor(t *testing.T) {
+func TestEnvelopeAndStructureAreNeverAskedFor(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	srv.Add("INBOX", []byte("From: \"a (b <c@d>, ;;\r\nSubject: =?x?\r\nnot a field\r\n\r\nbody\r\n"), time.Now())
@@ -120,7 +120,7 @@ func TestI4EnvelopeAndStructureAreNeverAskedFor(t *testing.T) {
 	require.Empty(t, srv.Mails("INBOX")[0].Flags)
 }
 
-func TestI5AnUnknownAnswerIsAnOutageAndNoMore(t *testing.T) {
+func TestAnUnknownAnswerIsAnOutageAndNoMore(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	srv.Fault(emailtest.Fault{At: emailtest.AtSearch, Untagged: "VANISHED (EARLIER) 1:3", Times: 1})
@@ -135,7 +135,7 @@ func TestI5AnUnknownAnswerIsAnOutageAndNoMore(t *testing.T) {
 	}
 }
 
-func TestI6ADeadConnectionIsNoticedWhileIdling(t *testing.T) {
+func TestADeadConnectionIsNoticedWhileIdling(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	b.connector.Receiving.Idle, b.connector.Receiving.Command = 100*time.Millisecond, 200*time.Millisecond
@@ -188,7 +188,7 @@ func TestAServerThatRefusesIDLEIsPolled(t *testing.T) {
 	require.Equal(t, 1, srv.Connections())
 }
 
-func TestI7ALargeMailComesInPartsEachWithADeadline(t *testing.T) {
+func TestALargeMailComesInPartsEachWithADeadline(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	raw := letterOf(1, strings.Repeat("0123456789abcdef\r\n", 200_000)) // 3.6 MB
@@ -206,7 +206,7 @@ func TestI7ALargeMailComesInPartsEachWithADeadline(t *testing.T) {
 	require.Greater(t, parts, 4)
 }
 
-func TestI11ALiteralCutOffIsNeitherTakenForWholeNorDrainedByTwo(t *testing.T) {
+func TestALiteralCutOffIsNeitherTakenForWholeNorDrainedByTwo(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	raw := letterOf(1, strings.Repeat("a line\r\n", 1000))
@@ -235,7 +235,7 @@ func (f flood) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestI8AServerThatNeverStopsTalkingIsLeft(t *testing.T) {
+func TestAServerThatNeverStopsTalkingIsLeft(t *testing.T) {
 	t.Parallel()
 	srv := emailtest.NewIMAP(t, emailtest.IMAPWithUser(address, password))
 	b := newInboxAt(t, fakeIMAP{srv}, "none")
@@ -258,7 +258,7 @@ func TestI8AServerThatNeverStopsTalkingIsLeft(t *testing.T) {
 	b.wait(t, 1)
 }
 
-func TestI9NewsDuringOtherCommandsBlockNothing(t *testing.T) {
+func TestNewsDuringOtherCommandsBlockNothing(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	for range 50 {
@@ -276,7 +276,7 @@ func TestI9NewsDuringOtherCommandsBlockNothing(t *testing.T) {
 	require.Equal(t, 1, srv.Connections())
 }
 
-func TestI10TheLastMailIsNotNewAgain(t *testing.T) {
+func TestTheLastMailIsNotNewAgain(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	b.connector.Receiving.Idle = 10 * time.Millisecond

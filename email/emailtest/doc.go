@@ -1,6 +1,7 @@
 // Package emailtest has mail servers for tests: an SMTP and an IMAP server in
-// memory that fail on demand, and starters for a real Postfix, Dovecot and Cyrus. A host tests its own use of
-// mail accounts with them, offline and without another library.
+// memory that fail on demand, and starters for a real Postfix, Dovecot and Cyrus.
+// A host tests its own use of mail accounts with them, offline and without another
+// library.
 //
 //	srv := emailtest.NewSMTP(t, emailtest.WithTLS(), emailtest.WithUser("help@example.com", "secret"))
 //	connector := account.Connector{TLS: srv.ClientTLS()}
@@ -36,7 +37,8 @@
 //	in.Disconnect()
 //
 // [SMTP].Hide strips an extension, such as STARTTLS, from what the server
-// announces, and [IMAP].Hide a capability; [WithCertificateFor] gives it a certificate for another name.
+// announces, and [IMAP].Hide a capability; [WithCertificateFor] gives it a
+// certificate for another name.
 //
 // # Concurrency
 //
