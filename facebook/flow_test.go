@@ -219,6 +219,16 @@ func TestCommentsAreConversationsOfTheirAuthors(t *testing.T) {
 	})
 }
 
+func TestAVisitorsPostWithAPictureIsOneMessageWhateverFacebookTells(t *testing.T) {
+	inVariants(t, everything, func(w *world) {
+		w.ann.PostPhoto(w.page.ID, "Is this yours?", []byte("jpeg"))
+		w.settle()
+		ms := w.timeline(w.only().ID)
+		require.Equal(w.t, []string{"in: Is this yours?"}, texts(ms))
+		require.Len(w.t, ms[0].Attachments, 1)
+	})
+}
+
 func TestAPublicAnswerGoesUnderTheCommentAndComesBackOnce(t *testing.T) {
 	inVariants(t, everything, func(w *world) {
 		t := w.t

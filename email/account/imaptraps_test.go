@@ -15,7 +15,7 @@ import (
 	"github.com/anteroom/anteroom/email/emailtest"
 )
 
-// The traps I1 to I11 of the IMAP library, one test each.
+// What the IMAP library leaves to who uses it, one test each.
 
 func TestMovingWithoutMOVELosesNothing(t *testing.T) {
 	t.Parallel()
