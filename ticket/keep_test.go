@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -325,10 +326,9 @@ func TestADeskWithoutBlobsKeepsNothingAhead(t *testing.T) {
 func TestABodyStaysThoughTheStoreCallsItsCommitAConflict(t *testing.T) {
 	keeping(t, func(o *office, ch *ticket.Channel, blobs *meter) {
 		raw, discard := keep(o, o.desk)
-		failed := false
+		var failed atomic.Bool
 		o.back.Fail(func(op string) error {
-			if op == "committed" && !failed {
-				failed = true
+			if op == "committed" && !failed.Swap(true) {
 				return ticket.ErrConflict
 			}
 			return nil

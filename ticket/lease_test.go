@@ -89,6 +89,8 @@ func sentOnceThough(t *testing.T, unreachable func(s ticket.Store, lost *atomic.
 		back(&lost)
 		cancel()
 		require.NoError(t, <-done)
+		n.mu.Lock()
+		defer n.mu.Unlock()
 		require.Equal(t, 1, n.arrived, "copies")
 	})
 }

@@ -70,10 +70,9 @@ func TestAStateThatChangesWhileItIsToldIsToldAgain(t *testing.T) {
 		require.NoError(t, err)
 		env.Report(channel.Status{State: channel.StateLive})
 		o.settle()
-		back := false
+		var back atomic.Bool
 		o.back.Fail(func(op string) error {
-			if op == "commit" && !back {
-				back = true
+			if op == "commit" && !back.Swap(true) {
 				env.Report(channel.Status{State: channel.StateLive})
 			}
 			return nil
