@@ -244,7 +244,7 @@ func openCrashDesk(plan crashPlan, k *killer) (*ticket.Desk, *sqlitestore.Backen
 	if err != nil {
 		return nil, nil, err
 	}
-	blobs, err := dirblob.Open(filepath.Join(plan.Dir, "blobs"))
+	blobs, err := dirblob.Open(filepath.Join(plan.Dir, "blobs"), dirblob.FreeDisk(0))
 	if err != nil {
 		return nil, nil, err
 	}

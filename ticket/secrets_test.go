@@ -202,7 +202,7 @@ func TestNoSecretIsReadableAnywhere(t *testing.T) {
 	}
 	db, err := sqlitestore.Open(filepath.Join(v.dir, "anteroom.db"))
 	require.NoError(t, err)
-	blobs, err := dirblob.Open(filepath.Join(v.dir, "blobs"))
+	blobs, err := dirblob.Open(filepath.Join(v.dir, "blobs"), dirblob.FreeDisk(0))
 	require.NoError(t, err)
 	conn := &talkative{}
 	hookURL := "https://hooks.example/" + v.put("webhookpath")

@@ -22,7 +22,7 @@ import (
 func setup(t *testing.T) (*dirblob.Dir, string) {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "a", "blobs")
-	d, err := dirblob.Open(root)
+	d, err := dirblob.Open(root, dirblob.FreeDisk(0))
 	require.NoError(t, err)
 	return d, root
 }
@@ -72,7 +72,7 @@ func TestReopeningKeepsBlobs(t *testing.T) {
 	d, root := setup(t)
 	_, err := d.Put(t.Context(), "a", strings.NewReader("content"))
 	require.NoError(t, err)
-	again, err := dirblob.Open(root)
+	again, err := dirblob.Open(root, dirblob.FreeDisk(0))
 	require.NoError(t, err)
 	r, err := again.Open(t.Context(), "a")
 	require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestOpenRemovesWhatCrashesLeft(t *testing.T) {
 	for _, path := range []string{stale, blob, foreign} {
 		require.NoError(t, os.Chtimes(path, old, old))
 	}
-	again, err := dirblob.Open(root)
+	again, err := dirblob.Open(root, dirblob.FreeDisk(0))
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{blob, fresh, foreign}, files(t, root))
 	var listed []ticket.BodyID
