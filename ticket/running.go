@@ -142,7 +142,7 @@ func (d *Desk) startOrStop(o *opened) {
 }
 
 // takeOver is how often, at the least, a node asks whether an exclusive channel
-// that another has is free.
+// that another has is free. Where leases are shorter it asks once in each.
 const takeOver = 10 * time.Second
 
 var errElsewhere = errors.New("ticket: another node has the channel")
@@ -166,7 +166,8 @@ func (d *Desk) receive(ctx context.Context, id channel.ID, r channel.Receiver) {
 			// How soon a channel is taken over does not depend on how long it
 			// has been another's.
 			pause = time.Second
-			if sleep(ctx, takeOver/2+rand.N(takeOver/2+1)) != nil {
+			ask := min(takeOver, d.cfg.Timing.Lease)
+			if sleep(ctx, ask/2+rand.N(ask/2+1)) != nil {
 				return
 			}
 			continue
