@@ -12,9 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The schema, as files that are applied in the order of their numbers. They are
-// published so that other tools can be used in place of [Open]; those put the
-// schema first in the search_path, and write the number into schema_version.
+// The schema, as files that are applied in the order of their numbers, each in a
+// transaction of its own. They are published so that other tools can be used in
+// place of [Open]; those put the schema first in the search_path, and write the
+// number into schema_version.
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -46,14 +47,27 @@ func (b *Backend) migrate(ctx context.Context) error {
 	case !b.options.migrate:
 		return fmt.Errorf("the schema has version %d, and %d is needed: apply the files of migrations/ that are missing, or open it once without WithoutMigrations", have, len(scripts))
 	}
+	for have < len(scripts) {
+		if have, err = b.migrateOne(ctx, scripts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// migrateOne applies the next script, if one is left, and returns how many are
+// applied then. Each has a transaction of its own and changes one table that
+// others use: who holds no lock while it waits for one takes part in no deadlock,
+// whatever transactions of the host are open.
+func (b *Backend) migrateOne(ctx context.Context, scripts []string) (have int, err error) {
 	tx, err := b.pool.Begin(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := b.apply(ctx, tx, scripts); err != nil {
-		return errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
+	if have, err = b.apply(ctx, tx, scripts); err != nil {
+		return 0, errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
 	}
-	return tx.Commit(ctx)
+	return have, tx.Commit(ctx)
 }
 
 func newer(have, known int) error {
@@ -112,18 +126,19 @@ func (b *Backend) version(ctx context.Context, c conn) (v int, err error) {
 	return v, err
 }
 
-func (b *Backend) apply(ctx context.Context, tx pgx.Tx, scripts []string) error {
+func (b *Backend) apply(ctx context.Context, tx pgx.Tx, scripts []string) (have int, err error) {
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1::bigint)", int64(migrationLock)); err != nil {
-		return fmt.Errorf("wait for another migration: %w", err)
+		return 0, fmt.Errorf("wait for another migration: %w", err)
 	}
-	have, err := b.version(ctx, tx)
-	if err != nil {
-		return err
-	}
-	if have > len(scripts) {
-		return newer(have, len(scripts))
-	}
-	if have == 0 {
+	have, err = b.version(ctx, tx)
+	switch {
+	case err != nil:
+		return 0, err
+	case have > len(scripts):
+		return 0, newer(have, len(scripts))
+	case have == len(scripts):
+		return have, nil // another process was first
+	case have == 0:
 		// Who may use a schema need not be allowed to make one.
 		var exists int
 		err := tx.QueryRow(ctx, "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1::text", b.options.schema).Scan(&exists)
@@ -131,30 +146,27 @@ func (b *Backend) apply(ctx context.Context, tx pgx.Tx, scripts []string) error 
 			_, err = tx.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{b.options.schema}.Sanitize())
 		}
 		if err != nil {
-			return fmt.Errorf("make the schema: %w", err)
+			return 0, fmt.Errorf("make the schema: %w", err)
 		}
 	}
 	if _, err := tx.Exec(ctx, "SET LOCAL search_path TO "+pgx.Identifier{b.options.schema}.Sanitize()); err != nil {
-		return err
+		return 0, err
 	}
 	if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)"); err != nil {
-		return err
+		return 0, err
 	}
-	for i, name := range scripts[have:] {
-		number, err := strconv.Atoi(strings.TrimPrefix(name, "migrations/")[:4])
-		if err != nil || number != have+i+1 {
-			return fmt.Errorf("migration %s is out of order", name)
-		}
-		script, err := migrations.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, string(script)); err != nil {
-			return fmt.Errorf("migration %s: %w", name, err)
-		}
-		if _, err := tx.Exec(ctx, "INSERT INTO schema_version (version) VALUES ($1)", number); err != nil {
-			return err
-		}
+	name := scripts[have]
+	number, err := strconv.Atoi(strings.TrimPrefix(name, "migrations/")[:4])
+	if err != nil || number != have+1 {
+		return 0, fmt.Errorf("migration %s is out of order", name)
 	}
-	return nil
+	script, err := migrations.ReadFile(name)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(ctx, string(script)); err != nil {
+		return 0, fmt.Errorf("migration %s: %w", name, err)
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO schema_version (version) VALUES ($1)", number)
+	return number, err
 }
