@@ -18,6 +18,7 @@ import (
 type polled struct {
 	c       *town
 	server  *emailtest.IMAP
+	door    *door // before the server
 	channel string
 	sender  *sender // who writes to it; nothing goes by SMTP
 }
@@ -26,13 +27,15 @@ type polled struct {
 func (c *town) openPolled() *polled {
 	c.t.Helper()
 	p := &polled{c: c, server: emailtest.NewIMAP(c.t, emailtest.IMAPWithUser("poll@shop.example", "geheim")), sender: newSender(c.site, 100)}
+	p.door = c.openDoor(p.server.Addr())
+	c.exec(fenceTokens)
 	ch := c.connect(object{"kind": "email.account", "name": "Hộp thư", "settings": object{"queue": "support"}, "config": object{
 		"address": "poll@shop.example", "password": "geheim",
 		"smtp": object{"host": c.shop.Host(), "port": c.shop.Port(), "security": "none"},
-		"imap": object{"host": p.server.Host(), "port": p.server.Port(), "security": "none", "after": "leave", "first_sync": "all"},
+		"imap": object{"host": p.server.Host(), "port": p.door.port(), "security": "none", "after": "leave", "first_sync": "all"},
 	}})
 	p.channel = ch
-	c.fence(ch)
+	c.exec(strings.ReplaceAll(fenceLog, "CHANNEL", ch))
 	return p
 }
 
@@ -70,14 +73,19 @@ func (p *polled) run(ctx context.Context) {
 func (p *polled) finish() {
 	c := p.c
 	c.t.Helper()
-	copies := 0
-	for _, l := range p.sender.letters {
-		copies += l.tries
-	}
+	copies := p.copies()
 	read := func() int { return c.count("SELECT count(*) FROM anteroom.items WHERE channel = $1", p.channel) }
 	for have := read(); have < copies; have = read() {
 		require.Eventually(c.t, func() bool { return read() > have }, 2*time.Minute, 100*time.Millisecond, "of %d mails %d are read", copies, have)
 	}
+}
+
+// copies is how many mails are in the mailbox.
+func (p *polled) copies() (n int) {
+	for _, l := range p.sender.letters {
+		n += l.tries
+	}
+	return n
 }
 
 // check wants each mail once.
@@ -107,28 +115,27 @@ func (p *polled) check() {
 	t.Logf("polled: %d mails in %d threads", len(want), conversations)
 }
 
-// fence has the database keep a log: whenever a lease gets another owner it has
-// a new token, and whatever is written for the channel is noted with the token
-// that is valid, its owner, and the process that writes.
-func (c *town) fence(channel string) {
-	c.t.Helper()
-	const log = `
-		CREATE TABLE fence_tokens (token bigserial, name text, owner text, at timestamptz DEFAULT clock_timestamp());
-		CREATE TABLE fence_log (n bigserial, token bigint, owner text, process text, what text, at timestamptz DEFAULT clock_timestamp());
+// The database keeps a log: whenever a lease gets another owner it has a new
+// token, and whatever is written for the channel is noted with the token that is
+// valid, its owner, and the process that writes.
+const (
+	fenceTokens = `
+		CREATE TABLE fence_tokens (token bigserial, name text, owner text, until bigint, prior text, ended bigint, at timestamptz DEFAULT clock_timestamp());
 		CREATE FUNCTION fence_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF TG_OP = 'INSERT' OR NEW.owner <> OLD.owner THEN INSERT INTO public.fence_tokens (name, owner) VALUES (NEW.name, NEW.owner); END IF;
+			IF TG_OP = 'INSERT' THEN INSERT INTO public.fence_tokens (name, owner, until) VALUES (NEW.name, NEW.owner, NEW.until);
+			ELSIF NEW.owner <> OLD.owner THEN INSERT INTO public.fence_tokens (name, owner, until, prior, ended) VALUES (NEW.name, NEW.owner, NEW.until, OLD.owner, OLD.until); END IF;
 			RETURN NULL; END $$;
+		CREATE TRIGGER fence AFTER INSERT OR UPDATE ON anteroom.leases FOR EACH ROW EXECUTE FUNCTION fence_lease();`
+	fenceLog = `
+		CREATE TABLE fence_log (n bigserial, token bigint, owner text, process text, what text, at timestamptz DEFAULT clock_timestamp());
 		CREATE FUNCTION fence_write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			INSERT INTO public.fence_log (token, owner, process, what)
 				SELECT (SELECT max(token) FROM public.fence_tokens WHERE name = 'receive:CHANNEL'),
 					coalesce((SELECT owner FROM anteroom.leases WHERE name = 'receive:CHANNEL'), 'nobody'), current_setting('application_name'), TG_TABLE_NAME;
 			RETURN NULL; END $$;
-		CREATE TRIGGER fence AFTER INSERT OR UPDATE ON anteroom.leases FOR EACH ROW EXECUTE FUNCTION fence_lease();
 		CREATE TRIGGER fence AFTER INSERT ON anteroom.items FOR EACH ROW WHEN (NEW.channel = 'CHANNEL') EXECUTE FUNCTION fence_write();
-		CREATE TRIGGER fence AFTER INSERT OR UPDATE ON anteroom.records FOR EACH ROW WHEN (NEW.kind = 'state' AND NEW.id = 'CHANNEL') EXECUTE FUNCTION fence_write();
-		INSERT INTO fence_tokens (name, owner) SELECT name, owner FROM anteroom.leases;`
-	c.exec(strings.ReplaceAll(log, "CHANNEL", channel))
-}
+		CREATE TRIGGER fence AFTER INSERT OR UPDATE ON anteroom.records FOR EACH ROW WHEN (NEW.kind = 'state' AND NEW.id = 'CHANNEL') EXECUTE FUNCTION fence_write();`
+)
 
 // checkFences wants whatever was written for a channel to be of the process that
 // had its lease at that moment, and tokens that only rise: no two processes had

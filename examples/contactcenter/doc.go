@@ -15,7 +15,8 @@
 // database: any of them takes mail and requests, and goes on when others end.
 // The password is best given as PGPASSWORD or in a .pgpass file. All need the same
 // -blobs folder, and the same ANTEROOM_KEY (openssl rand -base64 32) and
-// ANTEROOM_TOKEN.
+// ANTEROOM_TOKEN. What a process did that is gone, another goes on with when its
+// leases have run out (-lease).
 //
 // # Moving to PostgreSQL
 //

@@ -82,7 +82,7 @@ func (h *host) open(ctx context.Context) error {
 	cfg := ticket.Config{
 		Store: h.store, Blobs: blobs, Key: key, Portal: opts.portal, Node: opts.node, Log: log, Undo: opts.undo,
 		Connectors: []channel.Connector{h.mx, account.Connector{}},
-		Timing:     ticket.Timing{Drain: drainTime},
+		Timing:     ticket.Timing{Drain: drainTime, Lease: opts.lease},
 	}
 	if scheme, _, _ := strings.Cut(opts.store, ":"); isPostgres(scheme) {
 		// What other processes change is told by notifications; this is for when

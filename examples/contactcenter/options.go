@@ -24,7 +24,7 @@ type options struct {
 	http, smtp, lmtp   string
 	tlsCert, tlsKey    string
 	relay              string
-	undo               time.Duration
+	undo, lease        time.Duration
 	config             string
 	demo, demoExit     bool
 	exportTo           string
@@ -68,6 +68,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key")
 	fs.StringVar(&o.relay, "relay", "", "SMTP server, `host:port`, for what the portal itself sends")
 	fs.DurationVar(&o.undo, "undo", 10*time.Second, "the default undo window")
+	fs.DurationVar(&o.lease, "lease", time.Minute, "how long after a process was last heard of others take over what it was doing, the mailboxes that it reads too")
 	fs.StringVar(&o.config, "config", "", "JSON `file` with agents, queues and channels to ensure at start")
 	fs.BoolVar(&o.demo, "demo", false, "act out a morning with customers and mail servers on this machine")
 	fs.BoolVar(&o.demoExit, "demo-exit", false, "with -demo: end after the summary")
@@ -129,8 +130,8 @@ func (o *options) check() error {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
 		return fmt.Errorf("-tls-cert and -tls-key go together")
 	}
-	if o.undo < 0 || o.undo > 24*time.Hour {
-		return fmt.Errorf("-undo %s: must be from 0s to 24h", o.undo)
+	if err := o.checkTimes(); err != nil {
+		return err
 	}
 	if o.demoExit && !o.demo {
 		return fmt.Errorf("-demo-exit goes with -demo")
@@ -143,6 +144,16 @@ func (o *options) check() error {
 	}
 	if u, err := url.Parse(o.publicURL); o.publicURL != "" && (err != nil || u.Host == "") {
 		return fmt.Errorf("PUBLIC_URL %q: must be a URL, such as https://help.example.com", o.publicURL)
+	}
+	return nil
+}
+
+func (o *options) checkTimes() error {
+	if o.undo < 0 || o.undo > 24*time.Hour {
+		return fmt.Errorf("-undo %s: must be from 0s to 24h", o.undo)
+	}
+	if o.lease < time.Second || o.lease > time.Hour {
+		return fmt.Errorf("-lease %s: must be from 1s to 1h", o.lease)
 	}
 	return nil
 }

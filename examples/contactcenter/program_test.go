@@ -174,6 +174,7 @@ func TestBadFlagsAreRefusedAtStart(t *testing.T) {
 		"-relay":               {"-relay", "mail"},
 		"-tls-cert":            {"-tls-cert", "x"},
 		"-undo":                {"-undo", "-1s"},
+		"-lease":               {"-lease", "1ms"},
 		"-domain":              {"-domain", "a b"},
 		"-portal":              {"-portal", ""},
 		"there are no argumen": {"serve"},
