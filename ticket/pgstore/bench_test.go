@@ -156,6 +156,57 @@ func BenchmarkIntake(b *testing.B) {
 	}
 }
 
+// BenchmarkHold reports the commits per second of intakes under the lease that all
+// desks of a portal write under, as a ratio to those under none, in turns, and how
+// many of the locks on its row were shared by several transactions.
+func BenchmarkHold(b *testing.B) {
+	const writers, turn = 16, 256
+	for _, nodes := range []int{1, 4} {
+		b.Run(fmt.Sprint(nodes, "-nodes"), func(b *testing.B) {
+			url, name := cluster.URL(b), schema(b)
+			all := make([]ticket.Store, nodes)
+			for i := range all {
+				back := open(b, url, Schema(name))
+				defer back.Close()
+				all[i] = back.Portal("main")
+			}
+			held, err := all[0].Lease(b.Context(), "portal", "open", time.Unix(1, 0), time.Unix(2, 0))
+			require.NoError(b, err)
+			require.True(b, held)
+			shared := func() (n int64) {
+				admin, err := pgx.Connect(b.Context(), url)
+				require.NoError(b, err)
+				defer admin.Close(b.Context())
+				_, err = admin.Exec(b.Context(), "CHECKPOINT")
+				require.NoError(b, err)
+				require.NoError(b, admin.QueryRow(b.Context(), "SELECT next_multixact_id::text::bigint FROM pg_control_checkpoint()").Scan(&n))
+				return n
+			}
+			var n atomic.Int64
+			took := map[bool]time.Duration{}
+			before := shared()
+			b.ResetTimer()
+			turns := (int64(b.N) + turn - 1) / turn
+			for range turns {
+				for _, under := range []bool{true, false} {
+					took[under] += together(b, writers, turn, func() error {
+						i := n.Add(1)
+						c := scaletest.Intake(i)
+						if under {
+							c.Holds = []ticket.Hold{{Lease: "portal", Owner: "open"}}
+						}
+						return all[i%int64(nodes)].Commit(context.Background(), c)
+					})
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(took[false].Seconds()/took[true].Seconds(), "ratio")
+			b.ReportMetric(float64(turns*turn)/took[true].Seconds(), "commits/s")
+			b.ReportMetric(float64(shared()-before)/float64(turns*turn), "multixacts/commit")
+		})
+	}
+}
+
 // BenchmarkClaim reports the claims per second of the store, of 8 pieces each, as
 // a ratio to a bare loop with SKIP LOCKED on the same table, in turns.
 func BenchmarkClaim(b *testing.B) {
