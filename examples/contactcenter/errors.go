@@ -31,7 +31,7 @@ func badField(field, format string, args ...any) error {
 	return channel.BadField(field, format, args...)
 }
 
-func unavailable(err error) error {
+func unavailable(err error) *apiError {
 	return &apiError{status: http.StatusServiceUnavailable, Code: "unavailable", Message: "the store cannot be used at the moment; try again", cause: err}
 }
 
@@ -96,7 +96,7 @@ func classify(err error) *apiError {
 	case errors.Is(err, context.Canceled):
 		return &apiError{status: 499, Code: "cancelled", Message: "the request was given up"}
 	}
-	return &apiError{status: http.StatusServiceUnavailable, Code: "unavailable", Message: "the store cannot be used at the moment; try again", cause: err}
+	return unavailable(err)
 }
 
 // message is an error's text without the package that it comes from.
@@ -106,7 +106,7 @@ func message(err error) string { return strings.ReplaceAll(err.Error(), "ticket:
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := classify(err)
 	if e.status >= 500 && e.status != http.StatusNotImplemented {
-		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, slog.Any("error", err))
+		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, slog.Any("error", cmp.Or(e.cause, err)))
 	}
 	if e.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
