@@ -248,7 +248,7 @@ func (d *Desk) takeTogether(ctx context.Context, arrivals []*arrival, races int,
 	d.deleteBlobs(ctx, giveBack(arrivals, unused(arrivals, u), false))
 	if f := d.cfg.Observer.Accepted; f != nil {
 		for i, r := range results {
-			f(arrivals[i].item.Channel, r.disposition, r.cause, d.now().Sub(began))
+			f(ctx, arrivals[i].item.Channel, r.disposition, r.cause, d.now().Sub(began))
 		}
 	}
 	return nil

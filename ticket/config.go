@@ -122,12 +122,19 @@ type Timing struct {
 	OrphanAge time.Duration // that a body in Blobs to which nothing refers is kept; default 24 hours
 }
 
-// Observer is told what happens. Nil fields are skipped. The functions are
-// called from many goroutines and must return quickly.
+// Observer is told what happens, when it is committed, for metrics and traces: a
+// span began took ago. Nil fields are skipped. The functions are called from many
+// goroutines and must return quickly.
 type Observer struct {
-	Accepted func(ch channel.ID, became Disposition, cause channel.Cause, took time.Duration)
-	Sent     func(ch channel.ID, state OutState, took time.Duration)
-	Worked   func(kind WorkKind, took time.Duration, err error)
+	// Accepted is told of each item. ctx is that of the call of Accept, with what
+	// the channel, or a sink before the desk, had put into it.
+	Accepted func(ctx context.Context, ch channel.ID, became Disposition, cause channel.Cause, took time.Duration)
+	// Sent is told of each try to send a message, and of its state then: pending
+	// if it is tried again. ch is the message's, also if it leaves by Config.System.
+	Sent func(ctx context.Context, ch channel.ID, id MessageID, state OutState, took time.Duration)
+	// Worked is told of each piece of work that was claimed, sends included. After
+	// an error it is tried again, or parked.
+	Worked func(ctx context.Context, w Work, took time.Duration, err error)
 }
 
 func orDefault[T int | int64 | time.Duration](p *T, def T) {

@@ -82,5 +82,8 @@ func (s *sealer) openBy(sealed []byte, purpose string) (plain []byte, current bo
 			return plain, i == 0, nil
 		}
 	}
+	if len(s.keys) == 0 {
+		return nil, false, fmt.Errorf("%w, and Config.Key is empty", ErrWrongKey)
+	}
 	return nil, false, ErrWrongKey
 }

@@ -216,7 +216,7 @@ func (a *attempt) settle(ctx context.Context, r channel.Receipt, se *channel.Sen
 		return err
 	}
 	if f := d.cfg.Observer.Sent; f != nil {
-		f(channel.ID(w.Lane), state, d.now().Sub(a.began))
+		f(ctx, w.Channel, w.Message, state, d.now().Sub(a.began))
 	}
 	if se != nil {
 		d.log.Info("send", "message", w.Message, "outcome", se.Outcome.String(), "code", se.Code, "state", string(state))

@@ -173,9 +173,18 @@ const maxAttempts = 20
 func (d *Desk) do(ctx context.Context, batch []*Work) {
 	began := d.now()
 	w := batch[0]
+	var observed []Work // as they were before
+	if d.cfg.Observer.Worked != nil {
+		for _, w := range batch {
+			observed = append(observed, *w)
+		}
+	}
 	err := d.doSafely(ctx, batch)
 	if f := d.cfg.Observer.Worked; f != nil {
-		f(w.Kind, d.now().Sub(began), err)
+		took := d.now().Sub(began)
+		for i := range observed {
+			f(ctx, observed[i], took, err)
+		}
 	}
 	if err == nil {
 		return

@@ -168,3 +168,32 @@ func TestAStoreOutlivesARestartOfTheServer(t *testing.T) { //nolint:paralleltest
 		require.NoError(t, err)
 	}
 }
+
+func TestAHostsTransactionAtAnotherLevelIsToldSoWhenItLosesARace(t *testing.T) {
+	t.Parallel()
+	url := cluster.Database(t)
+	b := open(t, url)
+	defer func() { require.NoError(t, b.Close()) }()
+	s := b.Portal("main")
+	event := func(id string) *ticket.Changes { return &ticket.Changes{Events: []*ticket.Event{{ID: id}}} }
+	require.NoError(t, s.Commit(t.Context(), event("1")))
+	host, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer host.Close(context.Background())
+	tx, err := host.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "SELECT count(*) FROM anteroom.events") // it sees the past from here on
+	require.NoError(t, err)
+	require.NoError(t, s.Commit(t.Context(), event("2")))
+	err = s.Commit(WithTx(t.Context(), tx), event("3"))
+	require.ErrorContains(t, err, "not at the level read committed")
+	require.NotErrorIs(t, err, ticket.ErrConflict, "to try again is in vain")
+	require.NoError(t, tx.Rollback(t.Context()))
+}
+
+func TestWhatTakesLongerThanTheTimeoutSaysSo(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Timeout(1))
+	_, err := b.Portal("main").Events(t.Context(), ticket.EventFilter{}, 1)
+	require.ErrorContains(t, err, "the database did not answer in time")
+}
