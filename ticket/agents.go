@@ -39,10 +39,24 @@ func (d *Desk) PutAgent(ctx context.Context, a routing.Agent) error {
 	if a.Capacity < 0 {
 		return badField("capacity", "must not be negative")
 	}
-	return d.putConfig(ctx, RecordRef{recordAgent, string(a.ID)}, a, func(u *unit) error {
+	ref, assigned := RecordRef{recordAgent, string(a.ID)}, RecordRef{recordAssigned, string(a.ID)}
+	return d.putConfig(ctx, ref, a, func(u *unit) error {
 		u.event(Event{Type: EventAgentUpdated, Agent: a.ID})
-		return u.lookFor(a.ID) // more capacity may take what waits
-	})
+		if err := u.lookFor(a.ID); err != nil { // more capacity may take what waits
+			return err
+		}
+		if u.snap.Records[ref] == nil {
+			return nil
+		}
+		// What is about to be given to the agent as it was is decided anew.
+		var last time.Time
+		if rec := u.snap.Records[assigned]; rec != nil {
+			if err := json.Unmarshal(rec.Doc, &last); err != nil {
+				return fmt.Errorf("ticket: read last assignment of %q: %w", a.ID, err)
+			}
+		}
+		return u.putRecord(assigned, last)
+	}, assigned)
 }
 
 // PutQueue adds or changes a queue. Its policy must be known and its agents
@@ -92,9 +106,11 @@ func (d *Desk) PutQueue(ctx context.Context, q routing.Queue) error {
 	})
 }
 
-// putConfig writes a record and has this node use it at once.
-func (d *Desk) putConfig(ctx context.Context, ref RecordRef, v any, also func(u *unit) error) error {
-	_, err := d.decide(ctx, Actor{Kind: ActorHost}, func() Want { return Want{Records: []RecordRef{ref}} }, func(u *unit) error {
+// putConfig writes a record and has this node use it at once. also may look at
+// the records that it reads besides.
+func (d *Desk) putConfig(ctx context.Context, ref RecordRef, v any, also func(u *unit) error, reads ...RecordRef) error {
+	want := Want{Records: append(reads, ref)}
+	_, err := d.decide(ctx, Actor{Kind: ActorHost}, func() Want { return want }, func(u *unit) error {
 		if err := also(u); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package ticket_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -97,4 +98,50 @@ func (s *triggers) left() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.ids)
+}
+
+// meanwhile calls a function before a commit that assigns something.
+type meanwhile struct {
+	ticket.Store
+	f func()
+}
+
+func (s *meanwhile) Commit(ctx context.Context, c *ticket.Changes) error {
+	if f := s.f; f != nil && slices.ContainsFunc(c.Events, func(e *ticket.Event) bool { return e.Type == ticket.EventAssigned }) {
+		s.f = nil
+		f()
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+func TestCapacityThatIsTakenAwayWhileWorkIsGivenIsNotExceeded(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"the policy", "a person"} {
+		t.Run(by+" gave the work before", func(t *testing.T) {
+			var s *meanwhile
+			inOffice(t, func(c *ticket.Config) {
+				s = &meanwhile{Store: c.Store}
+				c.Store = s
+			}, func(o *office) {
+				agents := []routing.AgentID{"an"}
+				if by == "a person" {
+					agents = nil
+				}
+				require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "an", Capacity: 5}))
+				require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: "support", Name: "Support", Agents: agents}))
+				o.mailbox(box, ticket.Settings{Queue: "support"})
+				o.write(box, "mai@c.example", "First", "Hi")
+				if by == "a person" {
+					_, err := o.desk.Assign(o.ctx, ticket.Actor{Kind: ticket.ActorHost}, o.only().ID, "an")
+					require.NoError(t, err)
+					require.NoError(t, o.desk.PutQueue(o.ctx, routing.Queue{ID: "support", Name: "Support", Agents: []routing.AgentID{"an"}}))
+				}
+				require.Equal(t, map[routing.AgentID]int{"an": 1}, o.owners())
+				s.f = func() { require.NoError(t, o.desk.PutAgent(o.ctx, routing.Agent{ID: "an", Capacity: 1})) }
+				o.write(box, "nga@c.example", "Second", "Hi")
+				require.Nil(t, s.f)
+				require.Equal(t, map[routing.AgentID]int{"an": 1, "": 1}, o.owners())
+			})
+		})
+	}
 }
