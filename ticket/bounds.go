@@ -12,10 +12,18 @@ import (
 // A longer one is left out, since a part of it would name somebody else.
 const maxAddress = 1000
 
+// maxCause is how many bytes of a cause that a channel gives are kept.
+const maxCause = 200
+
 // bounded returns the item with what its channel gave cut to the limits, and
 // each cut noted as a defect. The raw form keeps the whole. The item itself is
 // left as it is.
 func (l Limits) bounded(it *channel.Item) *channel.Item {
+	if len(it.Ignored) > maxCause || len(it.Quarantined) > maxCause {
+		i := *it
+		i.Ignored, i.Quarantined = channel.Cause(cut(string(it.Ignored), maxCause)), channel.Cause(cut(string(it.Quarantined), maxCause))
+		it = &i
+	}
 	m := it.Message
 	if m == nil {
 		return it
@@ -70,7 +78,7 @@ func (l Limits) bounded(it *channel.Item) *channel.Item {
 		note("ids that it refers to have more than %d bytes and are left out", maxAddress)
 		c.Evidence.IDs = slices.DeleteFunc(slices.Clone(c.Evidence.IDs), func(id string) bool { return len(id) > maxAddress })
 	}
-	if len(defects) == 0 {
+	if len(defects) == 0 && c.Group == m.Group {
 		return it
 	}
 	c.Defects = append(slices.Clip(c.Defects), defects[:min(len(defects), maxDefects)]...)

@@ -61,6 +61,9 @@ func TestWhatAChannelGivesIsBoundedAndTheTextIsFound(t *testing.T) {
 		"references of a megabyte": {
 			func(m *channel.Message) { m.Evidence.IDs = []string{"a@c", strings.Repeat("i", 1<<20), "b@c"} },
 			func(*testing.T, *ticket.Message) {}, "ids that it refers to"},
+		"a group of a megabyte": {
+			func(m *channel.Message) { m.Group = strings.Repeat("g", 1<<20) },
+			func(t *testing.T, m *ticket.Message) { require.Empty(t, m.Group) }, ""},
 		"many long names of files": {
 			func(m *channel.Message) {
 				for range 300 {
@@ -112,5 +115,25 @@ func TestTheCutsNotedOfOneMessageAreBounded(t *testing.T) {
 		}
 		o.deliver(box, m)
 		require.Len(t, o.timeline(o.only().ID)[0].Defects, 20)
+	})
+}
+
+func TestACauseThatAChannelGivesIsBounded(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		o.mailbox(box, ticket.Settings{})
+		for i, change := range []func(it *channel.Item, c channel.Cause){
+			func(it *channel.Item, c channel.Cause) { it.Message, it.Ignored = nil, c },
+			func(it *channel.Item, c channel.Cause) { it.Quarantined = c },
+		} {
+			it := o.net.Item(box, mail("mai@c.example", fmt.Sprint(i)))
+			change(it, channel.Cause(strings.Repeat("c", 1<<20)))
+			require.NoError(t, o.net.Deliver(o.ctx, box, it))
+		}
+		rows, err := o.cfg.Store.Ledger(o.ctx, "", "")
+		require.NoError(t, err)
+		require.Len(t, rows, 2)
+		for _, r := range rows {
+			require.Len(t, r.Cause, 200)
+		}
 	})
 }

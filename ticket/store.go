@@ -20,8 +20,9 @@ import (
 // rule of the business: it checks the preconditions of [Changes] and keeps what
 // it is given. It returns what it keeps as copies that the caller owns, and
 // keeps no reference to what it was given. Times are UTC, kept to the
-// microsecond. Text is valid UTF-8; byte slices hold any bytes. It uses no
-// clock of its own.
+// microsecond. Text is valid UTF-8; byte slices hold any bytes. Ids, and what else
+// is looked up by name, have at most 1000 bytes, names of counters 2000. It uses
+// no clock of its own.
 //
 // Errors: [ErrConflict], [ErrLimit] and [ErrNotFound] as documented, the
 // context's error when it ended before the commit, and anything else for a

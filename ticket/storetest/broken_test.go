@@ -197,6 +197,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 		"inserts overwrite":            {changed(overwriting), "an insert of an existing id conflicts"},
 		"bounds are not checked":       {before(unbounded), "a bound is reached"},
 		"counters never expire":        {before(func(c *ticket.Changes) { c.Counts = eternal(c.Counts) }), "counters expire"},
+		"long names are cut":           {before(cutNames), "names of a thousand bytes"},
 		"done work stays":              {before(func(c *ticket.Changes) { c.Done = nil }), "work that is done is gone"},
 		"a failed commit half stays":   {changed(halfWritten), "nothing of a failed commit"},
 		"bounds race":                  {changed(racingCounters), "bounded counters are never exceeded"},

@@ -60,6 +60,13 @@ func unbounded(c *ticket.Changes) {
 	}
 }
 
+func cutNames(c *ticket.Changes) {
+	c.Counts = slices.Clone(c.Counts)
+	for i := range c.Counts {
+		c.Counts[i].Name = c.Counts[i].Name[:min(len(c.Counts[i].Name), 255)]
+	}
+}
+
 func eternal(counts []ticket.Count) []ticket.Count {
 	counts = append([]ticket.Count(nil), counts...)
 	for i := range counts {

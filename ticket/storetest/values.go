@@ -164,6 +164,7 @@ func valueChecks() []check {
 			k.same("not before", works[0].NotBefore, k.now)
 			k.same("lease", works[0].LeaseUntil, k.now.Add(time.Microsecond))
 		}},
+		{"names of a thousand bytes are kept and told apart, those of counters of two thousand", longNames},
 		{"huge texts are kept", func(k *kit) {
 			m, body := k.newMessage("", ""), ticket.BodyID(k.id())
 			line := "Xin chào, \x00 \U0001F600 <p>dòng</p>\r\n"
