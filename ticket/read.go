@@ -25,20 +25,32 @@ func (d *Desk) Ticket(ctx context.Context, id TicketID) (*Ticket, error) {
 	return t, nil
 }
 
-// Tickets lists tickets. Error: ErrBadCursor.
-func (d *Desk) Tickets(ctx context.Context, f TicketFilter, p Page) ([]*Ticket, Next, error) {
-	return d.store.Tickets(ctx, f, p)
+// maxEmptyPages is how many pages of the store Tickets reads at the most until one
+// has a ticket.
+const maxEmptyPages = 8
+
+// Tickets lists tickets. Where f has Terms, a page may be short though there is
+// more; see [Next]. It is empty only if several of the store's were, one after the
+// other. Error: ErrBadCursor.
+func (d *Desk) Tickets(ctx context.Context, f TicketFilter, p Page) (list []*Ticket, next Next, err error) {
+	for range maxEmptyPages {
+		list, next, err = d.store.Tickets(ctx, f, p)
+		if err != nil || len(list) > 0 || next == "" {
+			break
+		}
+		p.After = next
+	}
+	return list, next, err
 }
 
 // Search lists the tickets that hold every word of the query, in one message;
-// "#12" finds the ticket with that number. A page may be short though there is
-// more; see [Next].
+// "#12" finds the ticket with that number. Pages are those of [Desk.Tickets].
 func (d *Desk) Search(ctx context.Context, query string, p Page) ([]*Ticket, Next, error) {
 	f := TicketFilter{}.WithQuery(query)
 	if f.Number == 0 && len(f.Terms) == 0 {
 		return nil, "", nil
 	}
-	return d.store.Tickets(ctx, f, p)
+	return d.Tickets(ctx, f, p)
 }
 
 // WithQuery returns f restricted to what a person typed.

@@ -326,7 +326,9 @@ func (p Page) Size() int {
 // a keyset cursor: entries inserted meanwhile neither repeat nor hide others.
 // A page of a search may be shorter than its limit, even empty, and yet have a
 // Next: a store need not look through everything at once for words that are in
-// many messages, of which few belong to tickets that the filter selects.
+// many messages, of which few belong to tickets that the filter selects. So what
+// says that there is no more is an empty Next and not a short page. Each Next is
+// further down the list: who goes on comes to its end.
 // A store returns an error wrapping [ErrBadCursor] for one it cannot read.
 type Next string
 

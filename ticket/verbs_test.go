@@ -1,8 +1,11 @@
 package ticket_test
 
 import (
+	"cmp"
 	"context"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,6 +170,43 @@ func TestSearch(t *testing.T) {
 			got, _, err := o.desk.Search(o.ctx, query, ticket.Page{})
 			require.NoError(t, err, query)
 			require.Len(t, got, want, query)
+		}
+	})
+}
+
+// sparse is a store whose pages of tickets are empty, so many of them, before the
+// others.
+type sparse struct {
+	ticket.Store
+	empty atomic.Int64
+}
+
+func (s *sparse) Tickets(ctx context.Context, f ticket.TicketFilter, p ticket.Page) ([]*ticket.Ticket, ticket.Next, error) {
+	n, err := strconv.Atoi(cmp.Or(string(p.After), "0"))
+	if err != nil || int64(n) < s.empty.Load() {
+		return nil, ticket.Next(strconv.Itoa(n + 1)), err
+	}
+	p.After = ""
+	return s.Store.Tickets(ctx, f, p)
+}
+
+func TestASearchGoesOnWhereTheStoreFindsNothingAtOnce(t *testing.T) {
+	store := &sparse{}
+	inOffice(t, func(c *ticket.Config) { store.Store = c.Store; c.Store = store }, func(o *office) {
+		o.mailbox(box, ticket.Settings{})
+		o.write(box, "mai@c.example", "Order", "late")
+		for empty, reads := range map[int64]int{0: 1, 1: 1, 7: 1, 8: 2, 20: 3} {
+			store.empty.Store(empty)
+			var p ticket.Page
+			var found []*ticket.Ticket
+			n := 0
+			for ; n == 0 || p.After != ""; n++ {
+				var err error
+				found, p.After, err = o.desk.Search(o.ctx, "late", p)
+				require.NoError(t, err)
+			}
+			require.Len(t, found, 1, empty)
+			require.Equal(t, reads, n, "pages of the desk before %d empty ones of the store have ended", empty)
 		}
 	})
 }

@@ -208,6 +208,20 @@ func TestSignInLeadsToPagesOfOursOnly(t *testing.T) {
 	}
 }
 
+func TestASearchThatHasFoundNothingYetCanGoOn(t *testing.T) {
+	t.Parallel()
+	p, err := newPages(&server{})
+	require.NoError(t, err)
+	shown := func(next string) string {
+		var b strings.Builder
+		require.NoError(t, p.templates["inbox"].Execute(&b, view{Data: inboxData{Next: next}}))
+		return b.String()
+	}
+	require.Contains(t, shown("/inbox?cursor=x"), `<a href="/inbox?cursor=x">Look further</a>`)
+	require.NotContains(t, shown("/inbox?cursor=x"), "No tickets here")
+	require.Contains(t, shown(""), "No tickets here")
+}
+
 func TestAMailCannotRunScriptsInThePages(t *testing.T) {
 	t.Parallel()
 	r := start(t, testOptions(t, "-store", "memory:"))

@@ -93,14 +93,14 @@ func TestSearchesAgreeWhateverWayTheyAreRead(t *testing.T) {
 	d := defaultSearchBounds()
 	for name, bounds := range map[string]searchBounds{
 		"as usual":            d,
-		"sorted":              {newest: []int{1 << 20}, few: 1 << 20, some: 1 << 20, first: 1, largest: 1, all: 1, words: 64, gathered: 1 << 20, nearby: 1},
-		"looked at":           {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 20, all: 1 << 20, words: 64, gathered: 1 << 20, nearby: 3},
-		"in short pages":      {newest: []int{4, 30}, few: 0, some: 0, first: 3, largest: 4, all: 9, words: 64, gathered: 1 << 20, nearby: 200},
-		"sorted at last":      {newest: []int{4, 30}, few: 3, some: 90, first: 5, largest: 5, all: 1 << 20, words: 64, gathered: 1 << 20, nearby: 3},
-		"by beginnings":       {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 30, all: 1 << 20, words: 1, gathered: 1 << 20, nearby: 3},
-		"by both":             {newest: []int{4, 30}, few: 0, some: 0, first: 7, largest: 30, all: 1 << 20, words: 3, gathered: 1 << 20, nearby: 3},
-		"by few of each":      {newest: []int{4, 30}, few: 10, some: 20, first: 7, largest: 10, all: 20, words: 2, gathered: 1 << 20, nearby: 0},
-		"one after the other": {newest: []int{4, 30}, few: 0, some: 0, first: 1, largest: 1, all: 8, words: 64, gathered: 1 << 20, nearby: 0},
+		"sorted":              {messages: 1 << 20, first: 1, largest: 1, all: 1 << 20, few: 1 << 20, some: 1 << 20, words: 64, gathered: 1 << 20, nearby: 1, apart: 1},
+		"looked at":           {messages: 4, first: 7, largest: 20, all: 1 << 20, words: 64, gathered: 1 << 20, nearby: 3, apart: 9},
+		"in short pages":      {messages: 4, first: 3, largest: 4, all: 9, words: 64, gathered: 1 << 20, nearby: 200, apart: 9},
+		"sorted at last":      {messages: 4, first: 5, largest: 5, all: 1 << 20, few: 3, some: 90, words: 64, gathered: 1 << 20, nearby: 3, apart: 9},
+		"by beginnings":       {messages: 4, first: 7, largest: 30, all: 1 << 20, words: 1, gathered: 1 << 20, nearby: 3, apart: 9},
+		"by both":             {messages: 4, first: 7, largest: 30, all: 1 << 20, words: 3, gathered: 1 << 20, nearby: 3, apart: 2},
+		"by few of each":      {messages: 4, first: 7, largest: 10, all: 20, few: 10, some: 20, words: 2, gathered: 1 << 20, nearby: 0, apart: 3},
+		"one after the other": {messages: 1, first: 1, largest: 1, all: 8, words: 64, gathered: 1 << 20, nearby: 0, apart: 1},
 	} {
 		b.search = bounds
 		rnd := rand.New(rand.NewPCG(3, 4))

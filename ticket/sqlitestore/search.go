@@ -1,11 +1,6 @@
 package sqlitestore
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/anteroom/anteroom/ticket"
-)
+import "strings"
 
 // placeBits is how many bits of a message's or an event's place number it within
 // its portal.
@@ -40,19 +35,4 @@ func (t *tx) writeIndex() error {
 		}
 	}
 	return t.flush()
-}
-
-// words returns the words of terms that a search is for. Terms are folded once
-// more: they may come from anywhere, and what is left of them has neither quotes
-// nor operators. A word that begins another says nothing more than that one.
-func words(terms []string) []string {
-	words := ticket.Terms(strings.Join(terms, " "))
-	slices.Sort(words)
-	var out []string
-	for i, w := range words {
-		if i+1 == len(words) || !strings.HasPrefix(words[i+1], w) {
-			out = append(out, w)
-		}
-	}
-	return out
 }

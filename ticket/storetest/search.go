@@ -1,6 +1,9 @@
 package storetest
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/anteroom/anteroom/ticket"
 )
 
@@ -62,6 +65,22 @@ func searchChecks() []check {
 				[]ticket.TicketID{c.ID, a.ID})
 			k.same("updated", k.tickets(ticket.TicketFilter{Order: ticket.LatestUpdate, Terms: []string{"wo"}}, 2), []ticket.TicketID{a.ID, c.ID, b.ID})
 			k.same("number", k.tickets(ticket.TicketFilter{Number: c.Number, Terms: []string{"two"}}, 2), []ticket.TicketID{})
+		}},
+		{"a search lists by tickets, in whatever order their messages came", func(k *kit) {
+			var list []*ticket.Ticket
+			for range 9 {
+				list = append(list, k.newTicket())
+			}
+			k.commit(&ticket.Changes{Tickets: list})
+			slices.SortFunc(list, func(a, b *ticket.Ticket) int { return cmp.Compare(b.ID, a.ID) }) // newest first
+			for _, i := range []int{4, 5, 0, 8, 1, 3, 2, 7, 6, 5} {
+				m := k.newMessage(list[i].ID, "")
+				m.Search = "word"
+				k.commit(&ticket.Changes{Messages: []*ticket.Message{m}})
+			}
+			for _, size := range []int{1, 2, 10} {
+				k.same("found", k.tickets(ticket.TicketFilter{Terms: []string{"word"}}, size), mapped(list, func(t *ticket.Ticket) ticket.TicketID { return t.ID }))
+			}
 		}},
 		{"words of other scripts are found", func(k *kit) {
 			text := "Привет мир 日本語 한국어 हिन्दी ไทย ١٢٣ \U00010400\U00010428 \U0001E900 \U00020000"
