@@ -12,10 +12,10 @@ import (
 
 // searchBounds are those of a search; see [finder.newest] and [finder.latest].
 type searchBounds struct {
-	messages int // that match: so many are read first, four times as many each time after
+	messages int // that match: so many are read first
 	first    int // tickets that are looked at first, and four times as many each time after
 	largest  int // tickets that are looked at together
-	all      int // tickets that are looked at for one page, and messages that are read at once, about
+	all      int // tickets that are looked at for one page, and messages that are read next, about
 	few      int // by update: messages that are sorted rather than look at tickets
 	some     int // the same, when the first tickets had too few matches
 	// words bounds how many words of the index a term is replaced by, each of
@@ -71,8 +71,8 @@ func (f *finder) find(terms []string, p ticket.Page) ([]*ticket.Ticket, ticket.N
 func (f *finder) newest(p ticket.Page) ([]*ticket.Ticket, ticket.Next, error) {
 	_, top := places(f.portal)
 	n, look := f.messages, f.first
-	for looked := 0; looked < f.all; n = min(4*n, f.all) {
-		end, err := f.byMessages(top, n, p.Size()+1)
+	for looked := 0; looked < f.all; n = f.all {
+		end, err := f.byMessages(top, n, p.Size()+1-len(f.found))
 		if err != nil || end || len(f.found) > p.Size() {
 			return f.page(p, true, err)
 		}
@@ -84,7 +84,7 @@ func (f *finder) newest(p ticket.Page) ([]*ticket.Ticket, ticket.Next, error) {
 			looked += look
 			fills = 4*(len(f.found)-before) > p.Size()-before
 		}
-		top += int64(n) // as answers come later than their tickets
+		top += int64(f.all) // as answers come later than their tickets
 	}
 	return f.page(p, false, nil)
 }
@@ -196,34 +196,40 @@ func (f *finder) matching(tickets []driver.Place) (hits []driver.Place, firsts [
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortFunc(spots, func(a, b spot) int { return cmp.Compare(b.message, a.message) })
+	slices.SortFunc(spots, func(a, b spot) int { return cmp.Compare(a.message, b.message) })
 	firsts = make([]int64, len(tickets))
-	for _, s := range spots {
+	for _, s := range slices.Backward(spots) {
 		firsts[s.ticket] = s.message
 	}
+	// SQLite reads the list of a word from one end up to what is asked for, and
+	// does so much quicker from the first to the last.
+	low, high := places(f.portal)
+	if _, err := f.c.one("SELECT place FROM messages WHERE place <= ? ORDER BY place DESC LIMIT 1", []any{high}, &high); err != nil {
+		return nil, nil, err
+	}
+	late := high - (high-low)/8
 	matched := make([]bool, len(tickets))
 	for len(spots) > 0 {
 		n := 1
-		for n < len(spots) && (f.wide || spots[n-1].message-spots[n].message <= f.nearby) {
+		for n < len(spots) && (f.wide || spots[n].message-spots[n-1].message <= f.nearby) {
 			n++
 		}
 		part := spots[:n]
 		spots = spots[n:]
-		i := 0
-		err := f.c.each(f.ctx, "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC",
-			[]any{f.match, part[n-1].message, part[0].message}, func(scan func(...any) error) error {
-				var at int64
-				if err := scan(&at); err != nil {
-					return err
-				}
-				for i < n && part[i].message > at {
-					i++
-				}
-				if i < n && part[i].message == at {
-					matched[part[i].ticket] = true
-				}
-				return nil
-			})
+		text := "SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ?"
+		if part[0].message > late {
+			text += " ORDER BY rowid DESC"
+		}
+		err := f.c.each(f.ctx, text, []any{f.match, part[0].message, part[n-1].message}, func(scan func(...any) error) error {
+			var at int64
+			if err := scan(&at); err != nil {
+				return err
+			}
+			if i, found := slices.BinarySearchFunc(part, at, func(s spot, at int64) int { return cmp.Compare(s.message, at) }); found {
+				matched[part[i].ticket] = true
+			}
+			return nil
+		})
 		if err != nil {
 			return nil, nil, err
 		}
