@@ -82,19 +82,14 @@ func byID(table, columns string, add func(scan func(...any) error) (id string, e
 
 // docs is that of a table of entities whose other columns repeat the document.
 func docs[V any](table string, to *[]*V, revision func(*V) *int64) dumping {
-	return byID(table, "id, rev, doc", func(scan func(...any) error) (id string, err error) {
-		var rev int64
-		var doc []byte
-		if err := scan(&id, &rev, &doc); err != nil {
-			return "", err
-		}
-		v, err := driver.Decode[V](doc)
+	row := scanDoc(revision)
+	return byID(table, "id, 0, rev, doc", func(scan func(...any) error) (string, error) {
+		v, at, err := row(scan)
 		if err != nil {
-			return "", fmt.Errorf("%s %s: %w", table, id, err)
+			return "", fmt.Errorf("%s %s: %w", table, at.ID, err)
 		}
-		*revision(v) = rev
 		*to = append(*to, v)
-		return id, nil
+		return at.ID, nil
 	})
 }
 

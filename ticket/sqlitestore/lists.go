@@ -142,6 +142,21 @@ func page[V any](ctx context.Context, c *conn, q *query, p ticket.Page, ranks []
 	return out, next, nil
 }
 
+// scanDoc reads id, sort value, revision and document.
+func scanDoc[V any](revision func(*V) *int64) func(scan func(...any) error) (*V, driver.Place, error) {
+	return func(scan func(...any) error) (*V, driver.Place, error) {
+		var at driver.Place
+		var rev int64
+		var doc []byte
+		if err := scan(&at.ID, &at.At, &rev, &doc); err != nil {
+			return nil, at, err
+		}
+		v, err := driver.Decode[V](doc)
+		*revision(v) = rev
+		return v, at, err
+	}
+}
+
 // Conversations lists conversations.
 func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter, pg ticket.Page) (out []*ticket.Conversation, next ticket.Next, err error) {
 	q := &query{list: "conversations", table: "conversations", columns: "id, updated, rev, doc", updated: f.Order == ticket.LatestUpdate}
@@ -161,17 +176,7 @@ func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter,
 		if f.WithoutTicket {
 			q.and("ticket IS NULL")
 		}
-		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Conversation, driver.Place, error) {
-			var at driver.Place
-			var rev int64
-			var doc []byte
-			if err := scan(&at.ID, &at.At, &rev, &doc); err != nil {
-				return nil, at, err
-			}
-			v, err := driver.Decode[ticket.Conversation](doc)
-			v.Revision = rev
-			return v, at, err
-		})
+		out, next, err = page(ctx, c, q, pg, nil, scanDoc(func(v *ticket.Conversation) *int64 { return &v.Revision }))
 		return err
 	})
 	return out, next, err
@@ -179,7 +184,7 @@ func (p *portal) Conversations(ctx context.Context, f ticket.ConversationFilter,
 
 // Messages lists messages.
 func (p *portal) Messages(ctx context.Context, f ticket.MessageFilter, pg ticket.Page) (out []*ticket.Message, next ticket.Next, err error) {
-	q := &query{list: "messages", table: "messages", columns: "id, rev, doc", oldest: !f.NewestFirst}
+	q := &query{list: "messages", table: "messages", columns: "id, 0, rev, doc", oldest: !f.NewestFirst}
 	if err := q.after(pg.After); err != nil {
 		return nil, "", wrap("list", err)
 	}
@@ -187,17 +192,7 @@ func (p *portal) Messages(ctx context.Context, f ticket.MessageFilter, pg ticket
 		q.and("portal = ?", id)
 		is(q, "ticket", f.Ticket)
 		is(q, "conversation", f.Conversation)
-		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Message, driver.Place, error) {
-			var at driver.Place
-			var rev int64
-			var doc []byte
-			if err := scan(&at.ID, &rev, &doc); err != nil {
-				return nil, at, err
-			}
-			v, err := driver.Decode[ticket.Message](doc)
-			v.Revision = rev
-			return v, at, err
-		})
+		out, next, err = page(ctx, c, q, pg, nil, scanDoc(func(v *ticket.Message) *int64 { return &v.Revision }))
 		return err
 	})
 	return out, next, err
@@ -205,7 +200,7 @@ func (p *portal) Messages(ctx context.Context, f ticket.MessageFilter, pg ticket
 
 // Items lists items.
 func (p *portal) Items(ctx context.Context, f ticket.ItemFilter, pg ticket.Page) (out []*ticket.Item, next ticket.Next, err error) {
-	q := &query{list: "items", table: "items", columns: "id, rev, doc"}
+	q := &query{list: "items", table: "items", columns: "id, 0, rev, doc"}
 	if err := q.after(pg.After); err != nil {
 		return nil, "", wrap("list", err)
 	}
@@ -214,17 +209,7 @@ func (p *portal) Items(ctx context.Context, f ticket.ItemFilter, pg ticket.Page)
 		is(q, "channel", f.Channel)
 		is(q, "disposition", f.Disposition)
 		is(q, "message", f.Message)
-		out, next, err = page(ctx, c, q, pg, nil, func(scan func(...any) error) (*ticket.Item, driver.Place, error) {
-			var at driver.Place
-			var rev int64
-			var doc []byte
-			if err := scan(&at.ID, &rev, &doc); err != nil {
-				return nil, at, err
-			}
-			v, err := driver.Decode[ticket.Item](doc)
-			v.Revision = rev
-			return v, at, err
-		})
+		out, next, err = page(ctx, c, q, pg, nil, scanDoc(func(v *ticket.Item) *int64 { return &v.Revision }))
 		return err
 	})
 	return out, next, err

@@ -140,11 +140,7 @@ func (f *finder) filtered(q *query) *query {
 	q = q.clone()
 	q.table += " INDEXED BY sqlite_autoindex_tickets_1" // UNIQUE (portal, id)
 	if n := len(f.ranks); n > 0 && n < driver.OtherRank {
-		args := make([]any, n)
-		for i, r := range f.ranks {
-			args[i] = r
-		}
-		q.and("status IN "+list(n), args...)
+		q.ranked(f.ranks)
 	}
 	return q
 }

@@ -21,7 +21,7 @@
 //
 // A search reads the messages that match if they are few, and tickets in the
 // order of the list if they are many, so it takes no longer in a large store. A
-// page looks at some 10,000 tickets and 18,000 messages that match at the most,
+// page looks at some 10,000 tickets and 25,000 messages that match at the most,
 // then it ends short; its Next goes on there. It does not matter in which order
 // messages came: history may be imported after newer tickets.
 //

@@ -84,11 +84,16 @@ func (q *query) statuses(f ticket.TicketFilter) (ranks []int64) {
 		return ranks
 	}
 	if len(ranks) > 0 {
-		args := make([]any, len(ranks))
-		for i, r := range ranks {
-			args[i] = r
-		}
-		q.and("status IN "+list(len(ranks)), args...)
+		q.ranked(ranks)
 	}
 	return nil
+}
+
+// ranked restricts the list to statuses without joining any.
+func (q *query) ranked(ranks []int64) {
+	args := make([]any, len(ranks))
+	for i, r := range ranks {
+		args[i] = r
+	}
+	q.and("status IN "+list(len(ranks)), args...)
 }
