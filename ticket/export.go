@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,8 +20,10 @@ import (
 const (
 	exportFormat  = "anteroom.portal"
 	exportVersion = 1
-	// exportChunk is how many bytes of a blob stand in one line.
+	// exportChunk is how many bytes of a blob, or of a large body, stand in one line.
 	exportChunk = 192 << 10
+	// exportBody is up to how many bytes a body in the store stands in its own line.
+	exportBody = 1 << 20
 	// exportLine bounds a line, in bytes, far above the largest message.
 	exportLine = 64 << 20
 )
@@ -67,9 +70,11 @@ type exportedRecord struct {
 	Doc  []byte     `json:"doc"`
 }
 
+// exportedBody has its data, or a size and is followed by its chunks.
 type exportedBody struct {
 	ID   BodyID `json:"id"`
-	Data []byte `json:"data"`
+	Data []byte `json:"data,omitempty"`
+	Size int64  `json:"size,omitempty"`
 }
 
 type exportedKey struct {
@@ -125,10 +130,10 @@ type Moved struct {
 // nothing changes meanwhile, and nothing is sent from both places.
 //
 // The stream is JSON, one object a line. The first has format, version, id, at,
-// blobs. Each other has one field, named for what it holds; a blob is followed by its
-// chunks (base64); the last is the end, with the number of the lines before and
+// blobs. Each other has one field, named for what it holds; a blob, and a body of more
+// than 1 MiB, is followed by its chunks (base64); the last is the end, with the number of the lines before and
 // their SHA-256. It is written as it is read: memory is bounded by a page of bodies
-// (16 of up to Limits.InlineBody) or of messages (50).
+// (16 of up to Limits.InlineBody, or of Limits.Body where a portal has no Blobs) or of messages (50).
 //
 // What is under way moves so that nothing is done twice. Work keeps its id and
 // what was tried, without its lease: a pending answer is sent by the new place,
@@ -249,7 +254,7 @@ func (e *exporter) rows(t Table, c *Changes) error {
 		e.row(t, exported{Ticket: v})
 	}
 	for _, b := range c.Bodies {
-		e.row(t, exported{Body: &exportedBody{ID: b.ID, Data: b.Data}})
+		e.body(b)
 	}
 	if err := e.messages(c.Messages); err != nil {
 		return err
@@ -272,6 +277,18 @@ func (e *exporter) rows(t Table, c *Changes) error {
 		e.row(t, exported{Event: v})
 	}
 	return nil
+}
+
+// body writes a body, in pieces where one line would be too long.
+func (e *exporter) body(b StoredBody) {
+	if len(b.Data) <= exportBody {
+		e.row(TableBodies, exported{Body: &exportedBody{ID: b.ID, Data: b.Data}})
+		return
+	}
+	e.row(TableBodies, exported{Body: &exportedBody{ID: b.ID, Size: int64(len(b.Data))}})
+	for chunk := range slices.Chunk(b.Data, exportChunk) {
+		e.line(exported{Chunk: chunk})
+	}
 }
 
 // messages cancels what is automatic and was not handed over.

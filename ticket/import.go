@@ -160,10 +160,17 @@ func (im *importer) run() error {
 			return im.end(v.End)
 		}
 		_, _ = im.sum.Write(line) // never fails
-		if v.Blob != nil {
+		size := len(line)
+		if v.Body != nil {
+			err = im.body(v.Body)
+			size += len(v.Body.Data)
+		}
+		switch {
+		case err != nil:
+		case v.Blob != nil:
 			err = im.blob(v.Blob)
-		} else {
-			err = im.take(&v, len(line))
+		default:
+			err = im.take(&v, size)
 		}
 		if err != nil {
 			return err

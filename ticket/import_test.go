@@ -132,6 +132,9 @@ func TestABadExportIsRefusedWithItsLine(t *testing.T) {
 			"a chunk of nothing":  {head + "\n" + `{"chunk":"AAAA"}` + "\n", "line 2: a chunk of no blob"},
 			"a chunk too long":    {head + "\n" + `{"blob":{"id":"a","size":1}}` + "\n" + `{"chunk":"AAAA"}` + "\n", "line 3: it is no chunk"},
 			"a chunk is missing":  {head + "\n" + `{"blob":{"id":"a","size":1}}` + "\n" + `{"contact":{"id":"a"}}` + "\n", "line 3: it is no chunk"},
+			"a body cut short":    {head + "\n" + `{"body":{"id":"a","size":4}}` + "\n" + `{"chunk":"AAAA"}` + "\n" + `{"contact":{"id":"a"}}` + "\n", "line 4: it is no chunk"},
+			"a body in two forms": {head + "\n" + `{"body":{"id":"a","size":4,"data":"AAAA"}}` + "\n", "line 2: a body of size 4 with 3 bytes"},
+			"a negative body":     {head + "\n" + `{"body":{"id":"a","size":-4}}` + "\n", "line 2: a body of size -4"},
 			"a blob without size": {head + "\n" + `{"blob":{"id":"a","size":-1}}` + "\n", "line 2: a blob without"},
 		} {
 			store := memstore.New().Portal("main")
@@ -152,6 +155,7 @@ func FuzzImport(f *testing.F) {
 	f.Add([]byte(head))
 	f.Add([]byte(head + `{"blob":{"id":"a","size":3}}` + "\n" + `{"chunk":"AAAA"}` + "\n" + `{"contact":{"id":"a"}}` + "\n"))
 	f.Add([]byte(head + `{"end":{"lines":1,"sha256":"1f6a2e16a7dc8a55e1e7d1ee37a8ccfb7d7ff41ad13d8b4f0a7e1e1f2d9c8d47"}}` + "\n"))
+	f.Add([]byte(head + `{"body":{"id":"a","size":3}}` + "\n" + `{"chunk":"AAAA"}` + "\n" + `{"contact":{"id":"a"}}` + "\n"))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		store := memstore.New().Portal("main")
 		if importInto(store, memstore.NewBlobs(), bytes.NewReader(stream)) == nil {

@@ -49,6 +49,20 @@ func (im *importer) blob(b *exportedBlob) error {
 	return nil
 }
 
+// body completes a body by its chunks, if they follow.
+func (im *importer) body(b *exportedBody) (err error) {
+	switch {
+	case b.Size == 0 && b.Data == nil:
+		b.Data = []byte{}
+	case b.Size == 0:
+	case b.Size < 0 || b.Data != nil:
+		return im.bad("a body of size %d with %d bytes", b.Size, len(b.Data))
+	default:
+		b.Data, err = io.ReadAll(&blobChunks{im: im, left: b.Size})
+	}
+	return err
+}
+
 // put puts a blob, unless it is there: as an import left it that ended before it
 // noted that, or since the portal goes on using these Blobs. One with other content
 // is somebody else's and stays as it is.
@@ -78,7 +92,7 @@ func (im *importer) put(b *exportedBlob, chunks *blobChunks) error {
 	return nil
 }
 
-// blobChunks reads the chunks of one blob.
+// blobChunks reads the chunks of one blob or body.
 type blobChunks struct {
 	im    *importer
 	left  int64

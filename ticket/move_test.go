@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -348,5 +349,42 @@ func TestWhatIsRetiredOnlyInPartIsNotExported(t *testing.T) {
 		require.ErrorIs(t, err, ticket.ErrNotRetired, "what is under way may still be settled")
 		o.retire()
 		o.export()
+	})
+}
+
+func TestALargeBodyInTheStoreIsExportedInPieces(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		o.mailbox(box, ticket.Settings{})
+		for i, size := range []int{1 << 20, 1<<20 + 1, 3 << 20} {
+			it := o.net.Item(box, mail("mai@c.example", fmt.Sprint(i)))
+			it.Raw = channel.Bytes(strings.Repeat(fmt.Sprint(i), size))
+			require.NoError(t, o.net.Deliver(o.ctx, box, it))
+		}
+		o.settle()
+		o.retire()
+		first := o.export()
+		for _, line := range strings.Split(first, "\n") {
+			require.Less(t, len(line), 2<<20, "so that none is ever too long: %.40s", line)
+		}
+		at := strings.LastIndex(first, `{"chunk"`)
+		require.ErrorIs(t, importInto(memstore.New().Portal("main"), nil, strings.NewReader(first[:at]+first[at+strings.Index(first[at:], "\n")+1:])), ticket.ErrBadExport)
+		store := memstore.New().Portal("main")
+		require.ErrorIs(t, importInto(store, nil, strings.NewReader(first[:at])), ticket.ErrBadExport, "it is cut off")
+		require.NoError(t, importInto(store, nil, strings.NewReader(first)))
+		o.moveTo(first)
+		for _, tk := range o.tickets() {
+			for _, m := range o.timeline(tk.ID) {
+				raw, err := o.desk.Raw(o.ctx, m.ID)
+				require.NoError(t, err)
+				body, err := channel.ReadBody(raw, 64<<20)
+				require.NoError(t, err)
+				require.True(t, strings.Repeat(string(body[:1]), int(m.Raw.Size)) == string(body))
+			}
+		}
+		require.NoError(t, ticket.Retire(o.ctx, store, time.Now()))
+		var again bytes.Buffer
+		_, err := ticket.Export(o.ctx, ticket.ExportConfig{Store: store}, &again)
+		require.NoError(t, err)
+		require.True(t, slices.Equal(contents(first), contents(again.String())))
 	})
 }
