@@ -363,7 +363,7 @@ func TestALargeBodyInTheStoreIsExportedInPieces(t *testing.T) {
 		o.settle()
 		o.retire()
 		first := o.export()
-		for _, line := range strings.Split(first, "\n") {
+		for line := range strings.SplitSeq(first, "\n") {
 			require.Less(t, len(line), 2<<20, "so that none is ever too long: %.40s", line)
 		}
 		at := strings.LastIndex(first, `{"chunk"`)
@@ -378,7 +378,8 @@ func TestALargeBodyInTheStoreIsExportedInPieces(t *testing.T) {
 				require.NoError(t, err)
 				body, err := channel.ReadBody(raw, 64<<20)
 				require.NoError(t, err)
-				require.True(t, strings.Repeat(string(body[:1]), int(m.Raw.Size)) == string(body))
+				require.Equal(t, int(m.Raw.Size), strings.Count(string(body), string(body[:1])))
+				require.Len(t, body, int(m.Raw.Size))
 			}
 		}
 		require.NoError(t, ticket.Retire(o.ctx, store, time.Now()))

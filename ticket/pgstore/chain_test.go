@@ -55,7 +55,7 @@ func TestAPortalThatMovesFromStoreToStoreInterruptedEachTimeIsTheSameAtTheEnd(t 
 		stream, again = exported(t, to, nil)
 		slices.Sort(again)
 		want := slices.Sorted(slices.Values(first))
-		require.Equal(t, len(want), len(again), "move %d", i)
+		require.Len(t, again, len(want), "move %d", i)
 		for k := range want {
 			require.Equal(t, want[k], again[k], "move %d", i)
 		}
