@@ -136,6 +136,35 @@ func TestOfTwoCommitsThatExcludeEachOtherOneWins(t *testing.T) {
 	require.Equal(t, 1, won)
 }
 
+// A role's statement_timeout of a second would end every migration that takes
+// longer, at each start anew.
+func TestARolesStatementTimeoutDoesNotApplyToMigrations(t *testing.T) {
+	t.Parallel()
+	url := cluster.Database(t)
+	other, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer other.Close(context.WithoutCancel(t.Context()))
+	_, err = other.Exec(t.Context(), "SELECT pg_advisory_lock($1)", int64(migrationLock))
+	require.NoError(t, err)
+	opened := make(chan error, 1)
+	go func() {
+		b, err := Open(context.Background(), url+"&options=-c%20statement_timeout%3D1s%20-c%20lock_timeout%3D1s")
+		if err == nil {
+			err = b.Close()
+		}
+		opened <- err
+	}()
+	require.Eventually(t, func() bool {
+		var long bool
+		err := other.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+			AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > '1.5s')`).Scan(&long)
+		return err == nil && (long || len(opened) > 0)
+	}, time.Minute, 10*time.Millisecond)
+	_, err = other.Exec(t.Context(), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
+	require.NoError(t, err)
+	require.NoError(t, <-opened)
+}
+
 // A lock time-out of the role's would make those that wait for the portal give up
 // one after the other; the store's own time-out is for all of them.
 func TestARolesLockTimeoutDoesNotApplyToCommits(t *testing.T) {

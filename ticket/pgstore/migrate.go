@@ -127,6 +127,10 @@ func (b *Backend) version(ctx context.Context, c conn) (v int, err error) {
 }
 
 func (b *Backend) apply(ctx context.Context, tx pgx.Tx, scripts []string) (have int, err error) {
+	// What is a good limit of time for a request of the host's is none for an index.
+	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"); err != nil {
+		return 0, err
+	}
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1::bigint)", int64(migrationLock)); err != nil {
 		return 0, fmt.Errorf("wait for another migration: %w", err)
 	}
