@@ -251,12 +251,12 @@ func (d *Desk) eraseTraces(ctx context.Context, by Actor, s *tracer) (busy bool,
 	if err := d.eraseWorks(ctx, by, s, &busy); err != nil || busy {
 		return busy, err
 	}
-	for _, step := range []func(context.Context, Actor, *tracer) error{d.eraseRest, d.eraseTickets, d.eraseConversations, d.eraseContacts} {
-		if err := step(ctx, by, s); err != nil {
-			return false, err
+	for _, step := range []func(context.Context, Actor, *tracer) error{d.eraseRest, d.eraseTickets, d.eraseConversations} {
+		if err := step(ctx, by, s); err != nil || s.left {
+			return false, err // the next pass finds what is left by what comes after it
 		}
 	}
-	return false, nil
+	return false, d.eraseContacts(ctx, by, s)
 }
 
 func (d *Desk) eraseMessage(ctx context.Context, by Actor, s *tracer, id MessageID) (busy bool, err error) {
@@ -419,6 +419,10 @@ func (d *Desk) eraseTickets(ctx context.Context, by Actor, s *tracer) error {
 			if t == nil || !s.wipesTicket(t) {
 				return errNothing
 			}
+			if s.tickets[id] && t.Revision != s.looked[id] {
+				s.left = true // perhaps by a note, which names nobody
+				return errNothing
+			}
 			wanted := of
 			of = append([]ConversationID{t.Conversation}, t.Conversations...)
 			if len(wanted) < len(of) {
@@ -426,7 +430,8 @@ func (d *Desk) eraseTickets(ctx context.Context, by Actor, s *tracer) error {
 			}
 			for _, c := range u.snap.Conversations {
 				if s.own[c.ID] && c.Revision != s.seen[c.ID] {
-					return errNothing // somebody may have joined: the next pass sees
+					s.left = true // somebody may have joined: the next pass sees
+					return errNothing
 				}
 			}
 			u.editTicket(t)
@@ -453,7 +458,11 @@ func (d *Desk) eraseConversations(ctx context.Context, by Actor, s *tracer) erro
 	for _, id := range slices.Concat(s.found.Conversations, s.found.Shared) {
 		_, err := d.decide(ctx, by, func() Want { return Want{Conversations: []ConversationID{id}} }, func(u *unit) error {
 			c := u.snap.Conversations[id]
-			if c == nil || s.own[id] && c.Revision != s.seen[id] {
+			if c == nil {
+				return errNothing
+			}
+			if s.own[id] && c.Revision != s.seen[id] {
+				s.left = true
 				return errNothing
 			}
 			wiped := s.wipeConversation(c)

@@ -99,6 +99,29 @@ func TestWhoJoinsWhileAPersonIsErasedKeepsWhatIsTheirs(t *testing.T) {
 	})
 }
 
+// It names the person nowhere but by the contact.
+func TestWhatIsWrittenOfAPersonWhileTheyAreErasedGoesToo(t *testing.T) {
+	inOffice(t, nil, func(o *office) {
+		o.mailbox(box, ticket.Settings{})
+		o.write(box, "mai@c.example", "Zebra", "zebra")
+		tk := o.only()
+		var done atomic.Bool
+		o.back.Fail(func(op string) error {
+			if op != "commit" || !done.CompareAndSwap(false, true) {
+				return nil
+			}
+			// Traces have been looked for, and nothing has been removed.
+			_, err := o.desk.Note(o.ctx, "an", tk.ID, "a note on the zebra")
+			return err
+		})
+		_, err := o.desk.Erase(o.ctx, ticket.Actor{}, mai)
+		o.back.Fail(nil)
+		require.NoError(t, err)
+		require.True(t, done.Load())
+		o.erased("zebra", "mai@")
+	})
+}
+
 func TestWhatIsHeldOfOthersNamesAnErasedPersonNoMore(t *testing.T) {
 	inOffice(t, nil, func(o *office) {
 		o.mailbox(box, ticket.Settings{})

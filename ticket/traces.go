@@ -26,7 +26,9 @@ type tracer struct {
 	items    map[ItemID]bool
 	unread   []*Item                  // held, and nobody knows from whom
 	seen     map[ConversationID]int64 // revisions of the person's conversations
+	looked   map[TicketID]int64       // revisions of the person's tickets
 	search   int
+	left     bool // something changed since it was looked at, and waits for the next pass
 }
 
 func (d *Desk) trace(ctx context.Context, p Person) (*tracer, error) {
@@ -39,7 +41,7 @@ func (d *Desk) trace(ctx context.Context, p Person) (*tracer, error) {
 	}
 	s := &tracer{view: d.view(), contacts: map[ContactID]bool{}, own: map[ConversationID]bool{}, shared: map[ConversationID]bool{},
 		tickets: map[TicketID]bool{}, messages: map[MessageID]bool{}, items: map[ItemID]bool{},
-		seen: map[ConversationID]int64{}, search: d.cfg.Limits.Search}
+		seen: map[ConversationID]int64{}, looked: map[TicketID]int64{}, search: d.cfg.Limits.Search}
 	for _, id := range p.Identities {
 		if strings.TrimSpace(id.Address) != "" {
 			s.found.Identities = append(s.found.Identities, id)
@@ -211,7 +213,7 @@ func (s *tracer) ticketPage(c *Changes) error {
 			own = own && s.own[id]
 		}
 		if own {
-			s.tickets[t.ID] = true
+			s.tickets[t.ID], s.looked[t.ID] = true, t.Revision
 		}
 		if s.wipesTicket(t) {
 			s.found.Tickets = append(s.found.Tickets, t.ID)
