@@ -44,7 +44,9 @@ func (d *Desk) Tickets(ctx context.Context, f TicketFilter, p Page) (list []*Tic
 }
 
 // Search lists the tickets that hold every word of the query, in one message;
-// "#12" finds the ticket with that number. Pages are those of [Desk.Tickets].
+// "#12" finds the ticket with that number. Subjects are found with the messages
+// that have them, so a ticket without a message is found by its number only. Pages
+// are those of [Desk.Tickets].
 func (d *Desk) Search(ctx context.Context, query string, p Page) ([]*Ticket, Next, error) {
 	f := TicketFilter{}.WithQuery(query)
 	if f.Number == 0 && len(f.Terms) == 0 {
