@@ -88,9 +88,7 @@ func TestSlowBytesEndTheConnection(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var sink recorder
-			r := start(t, &Server{TLS: testTLS(), Limits: tc.limits})
-			r.mailbox("support", &sink)
+			r, sink := support(t, &Server{TLS: testTLS(), Limits: tc.limits})
 			p := r.dial()
 			p.expect(220)
 			codes := tc.begin(p).drip(tc.drops)
@@ -175,9 +173,7 @@ func TestBombsAreTakenAndWhatIsKeptIsBounded(t *testing.T) {
 	for name, raw := range bombs() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var sink recorder
-			r := start(t, &Server{})
-			r.mailbox("support", &sink)
+			r, sink := support(t, &Server{})
 			code, text := r.hello().mail(raw, "support@help.example")
 			require.Equal(t, 250, code, text)
 			got := sink.got()
@@ -197,9 +193,7 @@ func TestBombsAreTakenAndWhatIsKeptIsBounded(t *testing.T) {
 
 func TestChunksAfterDataAreRefusedAndTheSessionStaysInStep(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{})
 	p := r.hello()
 	code, _ := p.mail(msg("1"), "support@help.example")
 	require.Equal(t, 250, code)
@@ -212,9 +206,7 @@ func TestChunksAfterDataAreRefusedAndTheSessionStaysInStep(t *testing.T) {
 
 func TestChunkOfFourGigabytesIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{Limits: Limits{MessageBytes: 1000, Discard: 100_000}})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{Limits: Limits{MessageBytes: 1000, Discard: 100_000}})
 	for _, withEnvelope := range []bool{true, false} {
 		p := r.hello()
 		want := 503
@@ -328,9 +320,7 @@ func TestBudgetIsSharedInTurns(t *testing.T) {
 
 func TestMessageThatWaitsTooLongToBeReadIsTemporary(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{Limits: Limits{ParseBytes: 100_000, Commit: 50 * time.Millisecond}})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{Limits: Limits{ParseBytes: 100_000, Commit: 50 * time.Millisecond}})
 	n, err := r.parsing.take(t.Context(), netip.Prefix{}, 100_000)
 	require.NoError(t, err)
 	code, _ := r.hello().mail(msg("big")+strings.Repeat("All of it is here.\r\n", 3000), "support@help.example")

@@ -132,9 +132,7 @@ func TestSmugglingFormsOverTheWire(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %q", i, odd), func(t *testing.T) {
 			t.Parallel()
 			for _, strict := range []bool{false, true} {
-				var sink recorder
-				r := start(t, &Server{RefuseBareNewlines: strict})
-				r.mailbox("support", &sink)
+				r, sink := support(t, &Server{RefuseBareNewlines: strict})
 				p := r.hello()
 				p.envelope("support@help.example")
 				p.do("DATA", 354)
@@ -161,9 +159,7 @@ func TestSmugglingFormsOverTheWire(t *testing.T) {
 
 func TestMailThatEndsWithOneCRTooManyIsTaken(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{})
 	p := r.hello()
 	p.envelope("support@help.example")
 	p.do("DATA", 354)
@@ -214,9 +210,7 @@ func TestRefusedMessageIsReadOnOnlySoFar(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var sink recorder
-			r := start(t, &Server{Limits: Limits{MessageBytes: 10_000, Discard: 50_000}})
-			r.mailbox("support", &sink)
+			r, sink := support(t, &Server{Limits: Limits{MessageBytes: 10_000, Discard: 50_000}})
 			p := r.hello()
 			p.envelope("support@help.example")
 			tc.send(p, 50_000)
@@ -235,9 +229,7 @@ func TestChunkOfUnknownLengthEndsTheConnection(t *testing.T) {
 	for _, command := range []string{"BDAT", "BDAT ", "BDAT x", "BDAT 3 4", "BDAT -1", "BDAT 99999999999 LAST", "BDAT\t5", "BDAT 5 LAST x"} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
-			var sink recorder
-			r := start(t, &Server{})
-			r.mailbox("support", &sink)
+			r, sink := support(t, &Server{})
 			p := r.hello()
 			p.envelope("support@help.example")
 			p.try(command + "\r\nRSET\r\nMAIL FROM:<>\r\nRCPT TO:<support@help.example>\r\nDATA\r\n" + msg("1") + ".\r\n")

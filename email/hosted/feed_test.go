@@ -84,9 +84,7 @@ func TestShortReadsGetTheWholeLine(t *testing.T) {
 
 func TestEmptyChunkThatIsNotTheLastEndsTheConnection(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{})
-	r.mailbox("support", &sink)
+	r, _ := support(t, &Server{})
 	p := r.hello()
 	p.envelope("support@help.example")
 	p.send("BDAT 0\r\nRSET\r\n")
@@ -101,9 +99,7 @@ func TestChunksThatWereResetLeaveNothingBehind(t *testing.T) {
 		for _, chunk := range []string{"BDAT 0\r\n", "BDAT 1\r\nx", "BDAT 0\r\nBDAT 0\r\n"} {
 			t.Run(fmt.Sprintf("%s %q", end, chunk), func(t *testing.T) {
 				t.Parallel()
-				var sink recorder
-				r := start(t, &Server{})
-				r.mailbox("support", &sink)
+				r, sink := support(t, &Server{})
 				for range 5 {
 					p := r.hello()
 					p.envelope("support@help.example")

@@ -33,9 +33,7 @@ func TestMessageThatTimesOutIsNotReadAsCommands(t *testing.T) {
 		for _, sealed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, tls %v", tc.name, sealed), func(t *testing.T) {
 				t.Parallel()
-				var sink recorder
-				r := start(t, &Server{Limits: tc.limits, TLS: testTLS()})
-				r.mailbox("support", &sink)
+				r, sink := support(t, &Server{Limits: tc.limits, TLS: testTLS()})
 				p := r.hello()
 				if sealed {
 					p = p.startTLS()
@@ -67,9 +65,7 @@ func TestChunkThatIsCutOffIsNotAMessage(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var sink recorder
-			r := start(t, &Server{TLS: testTLS()})
-			r.mailbox("support", &sink)
+			r, sink := support(t, &Server{TLS: testTLS()})
 			p := r.hello()
 			if tc.tls {
 				p = p.startTLS()
@@ -100,9 +96,7 @@ func TestWholeMessageBeforeTheEndIsTaken(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var sink recorder
-			r := start(t, &Server{TLS: testTLS()})
-			r.mailbox("support", &sink)
+			r, sink := support(t, &Server{TLS: testTLS()})
 			p := r.hello()
 			if tc.tls {
 				p = p.startTLS()
@@ -125,9 +119,7 @@ func TestWholeMessageBeforeTheEndIsTaken(t *testing.T) {
 func TestCommandsSentOnAheadAfterAChunkAreObeyed(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{false, true} {
-		var sink recorder
-		r := start(t, &Server{TLS: testTLS()})
-		r.mailbox("support", &sink)
+		r, sink := support(t, &Server{TLS: testTLS()})
 		p := r.hello()
 		if sealed {
 			p = p.startTLS()
@@ -145,9 +137,7 @@ func TestCommandsSentOnAheadAfterAChunkAreObeyed(t *testing.T) {
 
 func TestResetWithinChunksDiscardsTheMessageAndEndsTheConnection(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{})
 	next := "MAIL FROM:<a@b.example>\r\nRCPT TO:<support@help.example>\r\n" +
 		fmt.Sprintf("BDAT %d LAST\r\n%s", len(msg("next")), msg("next"))
 	for _, first := range []string{"BDAT 9\r\nSubject: ", "BDAT 9\r\nSubject: BDAT 0\r\n"} {
@@ -250,9 +240,7 @@ func TestPanickingSinkIsATemporaryFailure(t *testing.T) {
 
 func TestSecondMailWithinATransactionIsRefused(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{})
 	p := r.hello()
 	p.envelope("support@help.example")
 	p.do("MAIL FROM:<other@customer.example>", 503)
@@ -319,9 +307,7 @@ func TestRecipientsThatAreNoAddressesAreRefused(t *testing.T) {
 
 func TestLongLinesAreTakenInMessagesAndRefusedAsCommands(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{})
 	p := r.hello()
 	long := msg("1") + strings.Repeat("x", 500_000) + "\r\n"
 	code, _ := p.mail(long, "support@help.example")
@@ -359,9 +345,7 @@ func TestEndlessCommandsEndTheConnection(t *testing.T) {
 
 func TestMessagesForgiveTheCommandsBeforeThem(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{Limits: Limits{Replies: 30}})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{Limits: Limits{Replies: 30}})
 	p := r.hello()
 	for i := range 30 {
 		code, _ := p.mail(msg(fmt.Sprint(i)), "support@help.example")

@@ -163,9 +163,7 @@ func TestMessageBoundsAreAnswered(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var sink recorder
-			r := start(t, &Server{Limits: tc.limits})
-			r.mailbox("support", &sink)
+			r, sink := support(t, &Server{Limits: tc.limits})
 			p := r.hello()
 			for _, chunked := range []bool{false, true} {
 				p.envelope("support@help.example")
@@ -240,9 +238,7 @@ func TestSpoolFailureIsTemporary(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	var sink recorder
-	r := start(t, &Server{SpoolDir: dir, Limits: Limits{MemoryBytes: 10, FreeDisk: -1}})
-	r.mailbox("support", &sink)
+	r, _ := support(t, &Server{SpoolDir: dir, Limits: Limits{MemoryBytes: 10, FreeDisk: -1}})
 	require.NoError(t, os.Remove(dir))
 	p := r.hello()
 	code, text := p.mail(msg("1"), "support@help.example")

@@ -31,9 +31,7 @@ func TestExtensionsAreOfferedAndAuthIsNot(t *testing.T) {
 
 func TestEnvelopeGoesWithTheItem(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{TLS: testTLS()})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{TLS: testTLS()})
 	p := r.hello()
 	code, text := p.mail(msg("1"), "Support+x@help.example")
 	require.Equal(t, 250, code)
@@ -85,9 +83,7 @@ func TestVietnameseMailInSMTPUTF8(t *testing.T) {
 
 func TestDotStuffingIsUndone(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{RefuseBareNewlines: true})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{RefuseBareNewlines: true})
 	p := r.hello()
 	p.envelope("support@help.example")
 	p.do("DATA", 354)
@@ -97,9 +93,7 @@ func TestDotStuffingIsUndone(t *testing.T) {
 
 func TestWhatWasSaidBeforeTheHandshakeIsForgotten(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{TLS: testTLS()})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{TLS: testTLS()})
 	p := r.hello()
 	p.envelope("support@help.example")
 	p.do("STARTTLS", 503) // not within a transaction
@@ -130,9 +124,7 @@ func TestFailedHandshakeEndsTheConnection(t *testing.T) {
 
 func TestNothingIsRelayed(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{Limits: Limits{UnknownDelay: -1, Unknown: -1}})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{Limits: Limits{UnknownDelay: -1, Unknown: -1}})
 	p := r.hello()
 	p.do("MAIL FROM:<support@help.example>", 250)
 	for _, to := range []string{
@@ -149,9 +141,7 @@ func TestNothingIsRelayed(t *testing.T) {
 
 func TestClientOfTheLibraryIsServed(t *testing.T) {
 	t.Parallel()
-	var sink recorder
-	r := start(t, &Server{TLS: testTLS()})
-	r.mailbox("support", &sink)
+	r, sink := support(t, &Server{TLS: testTLS()})
 	c, err := smtp.DialStartTLS(r.addr, &tls.Config{InsecureSkipVerify: true})
 	require.NoError(t, err)
 	defer c.Close()

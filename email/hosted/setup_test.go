@@ -109,6 +109,14 @@ type rig struct {
 
 func start(t testing.TB, s *Server) *rig { return startProtocol(t, s, false) }
 
+// support starts a server with one mailbox, support@help.example.
+func support(t testing.TB, s *Server) (*rig, *recorder) {
+	t.Helper()
+	r, sink := start(t, s), &recorder{}
+	r.mailbox("support", sink)
+	return r, sink
+}
+
 func startProtocol(t testing.TB, s *Server, lmtp bool) *rig {
 	t.Helper()
 	if s.Domain == "" {

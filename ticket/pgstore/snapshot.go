@@ -147,38 +147,27 @@ func (r *reader) entities(kind string, ids []string) {
 }
 
 // keep adds an entity to the snapshot.
-func (r *reader) keep(kind string, rev, number int64, doc []byte) (err error) {
+func (r *reader) keep(kind string, rev, number int64, doc []byte) error {
 	switch ticket.RefKind(kind) {
 	case ticket.RefContact:
-		var v *ticket.Contact
-		if v, err = decode[ticket.Contact](doc); err == nil {
-			v.Revision = rev
-			r.s.Contacts[v.ID] = v
-		}
+		return keep(doc, r.s.Contacts, func(v *ticket.Contact) ticket.ContactID { v.Revision = rev; return v.ID })
 	case ticket.RefConversation:
-		var v *ticket.Conversation
-		if v, err = decode[ticket.Conversation](doc); err == nil {
-			v.Revision = rev
-			r.s.Conversations[v.ID] = v
-		}
+		return keep(doc, r.s.Conversations, func(v *ticket.Conversation) ticket.ConversationID { v.Revision = rev; return v.ID })
 	case ticket.RefTicket:
-		var v *ticket.Ticket
-		if v, err = decode[ticket.Ticket](doc); err == nil {
-			v.Revision, v.Number = rev, number
-			r.s.Tickets[v.ID] = v
-		}
+		return keep(doc, r.s.Tickets, func(v *ticket.Ticket) ticket.TicketID { v.Revision, v.Number = rev, number; return v.ID })
 	case ticket.RefMessage:
-		var v *ticket.Message
-		if v, err = decode[ticket.Message](doc); err == nil {
-			v.Revision = rev
-			r.s.Messages[v.ID] = v
-		}
+		return keep(doc, r.s.Messages, func(v *ticket.Message) ticket.MessageID { v.Revision = rev; return v.ID })
 	case ticket.RefItem:
-		var v *ticket.Item
-		if v, err = decode[ticket.Item](doc); err == nil {
-			v.Revision = rev
-			r.s.Items[v.ID] = v
-		}
+		return keep(doc, r.s.Items, func(v *ticket.Item) ticket.ItemID { v.Revision = rev; return v.ID })
+	}
+	return nil
+}
+
+// keep adds what a document holds to a map, under the id that complete returns.
+func keep[K ~string, V any](doc []byte, in map[K]*V, complete func(*V) K) error {
+	v, err := decode[V](doc)
+	if err == nil {
+		in[complete(v)] = v
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -27,58 +28,44 @@ func (k *kit) revised() []revised {
 		{"contact", func(c *ticket.Changes) { c.Contacts = append(c.Contacts, contact) }, &contact.Revision,
 			func(s string) { contact.Name = s }, ticket.Want{Contacts: []ticket.ContactID{contact.ID}},
 			func(s *ticket.Snapshot) (int64, string) {
-				if v := s.Contacts[contact.ID]; v != nil {
-					return v.Revision, v.Name
-				}
-				return 0, ""
+				v := cmp.Or(s.Contacts[contact.ID], &ticket.Contact{})
+				return v.Revision, v.Name
 			}},
 		{"conversation", func(c *ticket.Changes) { c.Conversations = append(c.Conversations, conversation) }, &conversation.Revision,
 			func(s string) { conversation.Subject = s }, ticket.Want{Conversations: []ticket.ConversationID{conversation.ID}},
 			func(s *ticket.Snapshot) (int64, string) {
-				if v := s.Conversations[conversation.ID]; v != nil {
-					return v.Revision, v.Subject
-				}
-				return 0, ""
+				v := cmp.Or(s.Conversations[conversation.ID], &ticket.Conversation{})
+				return v.Revision, v.Subject
 			}},
 		{"ticket", func(c *ticket.Changes) { c.Tickets = append(c.Tickets, tick) }, &tick.Revision,
 			func(s string) { tick.Subject = s }, ticket.Want{Tickets: []ticket.TicketID{tick.ID}},
 			func(s *ticket.Snapshot) (int64, string) {
-				if v := s.Tickets[tick.ID]; v != nil {
-					return v.Revision, v.Subject
-				}
-				return 0, ""
+				v := cmp.Or(s.Tickets[tick.ID], &ticket.Ticket{})
+				return v.Revision, v.Subject
 			}},
 		{"message", func(c *ticket.Changes) { c.Messages = append(c.Messages, message) }, &message.Revision,
 			func(s string) { message.Text = s }, ticket.Want{Messages: []ticket.MessageID{message.ID}},
 			func(s *ticket.Snapshot) (int64, string) {
-				if v := s.Messages[message.ID]; v != nil {
-					return v.Revision, v.Text
-				}
-				return 0, ""
+				v := cmp.Or(s.Messages[message.ID], &ticket.Message{})
+				return v.Revision, v.Text
 			}},
 		{"item", func(c *ticket.Changes) { c.Items = append(c.Items, item) }, &item.Revision,
 			func(s string) { item.Detail = s }, ticket.Want{Items: []ticket.ItemID{item.ID}},
 			func(s *ticket.Snapshot) (int64, string) {
-				if v := s.Items[item.ID]; v != nil {
-					return v.Revision, v.Detail
-				}
-				return 0, ""
+				v := cmp.Or(s.Items[item.ID], &ticket.Item{})
+				return v.Revision, v.Detail
 			}},
 		{"work", func(c *ticket.Changes) { c.Works = append(c.Works, work) }, &work.Revision,
 			func(s string) { work.LastError = s }, ticket.Want{Works: []ticket.WorkID{work.ID}},
 			func(s *ticket.Snapshot) (int64, string) {
-				if v := s.Works[work.ID]; v != nil {
-					return v.Revision, v.LastError
-				}
-				return 0, ""
+				v := cmp.Or(s.Works[work.ID], &ticket.Work{})
+				return v.Revision, v.LastError
 			}},
 		{"record", func(c *ticket.Changes) { c.Records = append(c.Records, record) }, &record.Revision,
 			func(s string) { record.Doc = []byte(s) }, ticket.Want{Records: []ticket.RecordRef{ref}},
 			func(s *ticket.Snapshot) (int64, string) {
-				if v := s.Records[ref]; v != nil {
-					return v.Revision, string(v.Doc)
-				}
-				return 0, ""
+				v := cmp.Or(s.Records[ref], &ticket.Record{})
+				return v.Revision, string(v.Doc)
 			}},
 	}
 }
