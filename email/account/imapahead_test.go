@@ -97,9 +97,7 @@ func bodies(srv *emailtest.IMAP, prefix string) int {
 func TestTheNextBatchIsFetchedWhileOneIsCommitted(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 40 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 40)
 	g := newGate(b.sink, secondBatch)
 	g.receive(t, b)
 	g.until(t, srv)
@@ -122,9 +120,7 @@ func (b *inbox) saved(t *testing.T) (c struct{ UIDValidity, UID uint32 }) {
 func TestNoMoreThanOneBatchIsFetchedAhead(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 700 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 700)
 	var mu sync.Mutex
 	calls, most, ahead := 0, 0, 0
 	stop := b.receiveTo(t, channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
@@ -157,9 +153,7 @@ func TestAConnectionThatEndsAheadOfTheCommitLosesAndDoublesNothing(t *testing.T)
 				t.Parallel()
 				b, srv := newInbox(t)
 				b.conf.IMAP.After = after
-				for n := range 20 {
-					srv.Add("INBOX", letter(n), time.Now())
-				}
+				addLetters(srv, 20)
 				if c.fault.At != "" {
 					srv.Fault(c.fault)
 				}
@@ -186,9 +180,7 @@ func TestAConnectionThatEndsAheadOfTheCommitLosesAndDoublesNothing(t *testing.T)
 func TestACommitThatFailsIsNotOvertakenByWhatWasFetchedMeanwhile(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 20 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 20)
 	var mu sync.Mutex
 	down, last := true, -1
 	g := newGate(channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
@@ -222,9 +214,7 @@ func TestACommitThatFailsDoesNotWaitForASilentServer(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
 	b.connector.Receiving.Fetch = time.Hour
-	for n := range 20 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 20)
 	srv.Fault(emailtest.Fault{At: emailtest.AtFetch, UID: 4, Skip: 1, Hang: true, Times: 1})
 	// The batch fails, and then the first of its mails alone.
 	g := newGate(&failing{next: b.sink, from: secondBatch, times: 2}, secondBatch)
@@ -263,9 +253,7 @@ func TestNewNumbersWhileABatchWaitsLoseNothing(t *testing.T) {
 			t.Parallel()
 			b, srv := newInbox(t)
 			b.conf.IMAP.After = after
-			for n := range 20 {
-				srv.Add("INBOX", letter(n), time.Now())
-			}
+			addLetters(srv, 20)
 			g := newGate(b.sink, secondBatch)
 			g.receive(t, b)
 			g.until(t, srv)
@@ -296,9 +284,7 @@ func TestAFolderReplacedBetweenBatchesIsReadAnew(t *testing.T) {
 	t.Parallel()
 	b, srv, tp := newTampered(t)
 	b.conf.IMAP.After = "seen"
-	for n := range 20 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 20)
 	g := newGate(b.sink, secondBatch)
 	g.receive(t, b)
 	g.until(t, srv)

@@ -123,9 +123,7 @@ func TestSendingIsFoundWellAgainThoughNobodySends(t *testing.T) {
 	out := emailtest.NewSMTP(t, emailtest.WithUser(address, password))
 	b.conf.SMTP.Host, b.conf.SMTP.Port, b.conf.SMTP.Security = out.Host(), out.Port(), "none"
 	out.Fault(emailtest.Fault{At: emailtest.AtConnect, Reply: "421 4.3.2 later", Times: 2})
-	var mu sync.Mutex
-	now := time.Now()
-	b.env.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	pass := b.clock()
 	ch := b.open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -141,9 +139,7 @@ func TestSendingIsFoundWellAgainThoughNobodySends(t *testing.T) {
 	}
 	require.Equal(t, channel.StateDegraded, last())
 	require.Eventually(t, func() bool { // the first try fails, too
-		mu.Lock()
-		now = now.Add(time.Minute)
-		mu.Unlock()
+		pass(time.Minute)
 		return last() == channel.StateLive
 	}, patience, 20*time.Millisecond)
 	require.Empty(t, out.Messages())

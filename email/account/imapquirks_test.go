@@ -16,9 +16,7 @@ import (
 func TestNewsOfFlagsIsNotTakenForAMail(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 3 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 3)
 	// Another client marks a mail just when it is asked for: at first its
 	// size, then its content. The first mail is asked for alone.
 	srv.Fault(emailtest.Fault{At: emailtest.AtFetch, Untagged: `2 FETCH (UID 2 FLAGS (\Seen))`, Skip: 2, Times: 1})
@@ -67,9 +65,7 @@ func TestASizeThatIsAnEstimateIsSeenThroughSoon(t *testing.T) {
 	t.Parallel()
 	b, srv, tp := newTampered(t)
 	tp.set(replaced("RFC822.SIZE ", "RFC822.SIZE 9"), nil) // as Exchange does it
-	for n := range 20 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 20)
 	b.receive(t)
 	require.Equal(t, numbers(0, 19), subjects(b.wait(t, 20)))
 	asked := 0
@@ -249,9 +245,7 @@ func TestTheLargestNumberOfAllIsNoEndlessLoop(t *testing.T) {
 func TestNumbersThatBeginAgainLoseNothing(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 9 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 9)
 	stop := b.receive(t)
 	b.wait(t, 9)
 	b.until(t, "live", is(channel.StateLive))
@@ -278,9 +272,7 @@ func TestAnotherServerOrUserIsNotReadByOldNumbers(t *testing.T) {
 			// Both number from 1, under the same UIDVALIDITY.
 			b, srv, _ := newTampered(t)
 			other := emailtest.NewIMAP(t, emailtest.IMAPWithUser(address, password))
-			for n := range 9 {
-				srv.Add("INBOX", letter(n), time.Now())
-			}
+			addLetters(srv, 9)
 			stop := b.receive(t)
 			b.wait(t, 9)
 			b.until(t, "live", is(channel.StateLive))

@@ -77,13 +77,9 @@ func TestTokensOpenAFolder(t *testing.T) {
 func TestAPoisonMailDoesNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	var mu sync.Mutex
-	now := time.Now()
-	b.env.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	pass := b.clock()
 	b.connector.Receiving.Idle = 20 * time.Millisecond
-	for n := range 10 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 10)
 	b.conf.IMAP.After = "delete"
 	srv.Fault(emailtest.Fault{At: emailtest.AtFetch, UID: 4, Drop: true})
 	b.receive(t)
@@ -98,9 +94,7 @@ func TestAPoisonMailDoesNotStopTheOthers(t *testing.T) {
 			case <-done:
 				return
 			case <-time.After(5 * time.Millisecond):
-				mu.Lock()
-				now = now.Add(time.Hour)
-				mu.Unlock()
+				pass(time.Hour)
 			}
 		}
 	}()
@@ -113,22 +107,16 @@ func TestAPoisonMailDoesNotStopTheOthers(t *testing.T) {
 func TestAMailSetAsideComesWhenItCan(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	var mu sync.Mutex
-	now := time.Now()
-	b.env.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	pass := b.clock()
 	b.connector.Receiving.Idle = 20 * time.Millisecond
-	for n := range 3 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 3)
 	srv.Fault(emailtest.Fault{At: emailtest.AtFetch, UID: 1, Reply: "NO [SERVERBUG] cannot read it"})
 	stop := b.receive(t)
 	b.wait(t, 2)
 	b.until(t, "live", is(channel.StateLive))
 	stop()
 	srv.Heal()
-	mu.Lock()
-	now = now.Add(2 * time.Minute)
-	mu.Unlock()
+	pass(2 * time.Minute)
 	b.receive(t) // a restart does not forget it
 	require.Equal(t, []string{"1", "2", "0"}, subjects(b.wait(t, 3)))
 }
@@ -147,9 +135,7 @@ func TestAThrottlingServerIsGivenTime(t *testing.T) {
 func TestAMailThatIsRejectedTakesNoOtherOfItsBatchAlong(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 60 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 60)
 	next, batches := b.sink, 0
 	stop := b.receiveTo(t, channel.SinkFunc(func(ctx context.Context, items ...*channel.Item) error {
 		if len(items) > 1 {
@@ -172,9 +158,7 @@ func TestAMailThatIsRejectedTakesNoOtherOfItsBatchAlong(t *testing.T) {
 func TestTheCursorNeverLeadsTheCommit(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 30 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 30)
 	var mu sync.Mutex
 	calls, accepted := 0, 0
 	down := errors.New("the store is down")
@@ -229,9 +213,7 @@ func (b *inbox) counted(ok func(channel.Status) bool) int {
 func TestACrashBetweenCommitAndCursorDoublesNothing(t *testing.T) {
 	t.Parallel()
 	b, srv := newInbox(t)
-	for n := range 5 {
-		srv.Add("INBOX", letter(n), time.Now())
-	}
+	addLetters(srv, 5)
 	save := b.env.SaveState
 	var mu sync.Mutex
 	broken := true

@@ -118,6 +118,14 @@ func newInboxAt(t *testing.T, srv imapServer, security account.Security) *inbox 
 	return b
 }
 
+// clock gives it a time of its own, which pass lets pass.
+func (b *inbox) clock() (pass func(time.Duration)) {
+	var mu sync.Mutex
+	now := time.Now()
+	b.env.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	return func(d time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(d) }
+}
+
 func (b *inbox) open(t *testing.T) channel.Channel {
 	t.Helper()
 	acct, err := b.conf.Account()
@@ -195,6 +203,13 @@ func is(state channel.State) func(channel.Status) bool {
 
 // letter is mail number n.
 func letter(n int) []byte { return letterOf(n, fmt.Sprintf("thư số %d\r\n", n)) }
+
+// addLetters puts letters 0 to n-1 into the inbox.
+func addLetters(srv *emailtest.IMAP, n int) {
+	for i := range n {
+		srv.Add("INBOX", letter(i), time.Now())
+	}
+}
 
 func letterOf(n int, body string) []byte {
 	return fmt.Appendf(nil, "From: Mai <mai%d@c.example>\r\nTo: %s\r\nSubject: letter %d\r\nMessage-ID: <letter%d@c.example>\r\n"+
