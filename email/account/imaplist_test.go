@@ -43,7 +43,7 @@ func TestAFolderWithGapsIsListedPieceByPiece(t *testing.T) {
 func TestASearchIsCutOffThatListsMoreThanThereCanBe(t *testing.T) {
 	t.Parallel()
 	b, srv, tp := newTampered(t)
-	b.connector.Receiving.Command = patience // a slow machine reads for long
+	b.connector.Receiving.Fetch = patience // a slow machine reads for long
 	srv.Hide("ESEARCH")
 	// Zeros before a number are as large, and sooner read than millions of numbers.
 	list := "* SEARCH" + strings.Repeat(" "+strings.Repeat("0", 1<<16)+"1", 320) + "\r\n"
