@@ -27,10 +27,10 @@ func TestTheObserverIsToldOfItemsSendsAndWork(t *testing.T) {
 	}
 	type span struct{}
 	observer := ticket.Observer{
-		Accepted: func(ctx context.Context, ch channel.ID, became ticket.Disposition, cause channel.Cause, took time.Duration) {
+		Accepted: func(ctx context.Context, _ channel.ID, became ticket.Disposition, cause channel.Cause, _ time.Duration) {
 			note("accepted %s %s in %v", became, cause, ctx.Value(span{}))
 		},
-		Sent: func(_ context.Context, ch channel.ID, id ticket.MessageID, state ticket.OutState, took time.Duration) {
+		Sent: func(_ context.Context, ch channel.ID, id ticket.MessageID, state ticket.OutState, _ time.Duration) {
 			note("sent %s %s %s", ch, id, state)
 		},
 		Worked: func(_ context.Context, w ticket.Work, _ time.Duration, err error) {
