@@ -30,7 +30,7 @@ func check(err error) {
 
 // open makes a desk on the database, as each node of a portal does when it starts.
 func open(ctx context.Context, portal, node string) (*pgstore.Backend, *ticket.Desk, *ticket.Channel) {
-	db, err := pgstore.Open(ctx, os.Getenv("DATABASE_URL")) // postgres://desk@db.example.com/desk
+	db, err := pgstore.Open(ctx, os.Getenv("DATABASE_URL")) // such as postgres://desk@db.example.com/desk
 	check(err)
 	desk, err := ticket.New(ticket.Config{
 		Store: db.Portal(portal), Portal: portal, Node: node, Key: []byte(os.Getenv("ANTEROOM_KEY")), // the same on all nodes
