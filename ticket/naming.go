@@ -106,7 +106,7 @@ func endsWithLocal(text, local string) bool {
 func begunBefore(text string) bool {
 	rest := strings.TrimRight(text, "._-+@")
 	c, _ := utf8.DecodeLastRuneInString(rest)
-	return inWord(c) && !strings.HasSuffix(text, "..") // an ellipsis: no address has two full stops
+	return joins(c) && !strings.HasSuffix(text, "..") // an ellipsis: no address has two full stops
 }
 
 // goesOn reports whether an address goes on in a text: a full stop may also end
@@ -117,8 +117,16 @@ func goesOn(text string, mail bool) bool {
 	if mail {
 		joints = "-_"
 	}
-	c, _ := utf8.DecodeRuneInString(strings.TrimLeft(strings.TrimPrefix(text, "."), joints))
-	return inWord(c)
+	rest, stop := strings.CutPrefix(text, ".")
+	c, _ := utf8.DecodeRuneInString(strings.TrimLeft(rest, joints))
+	return joins(c) || stop && inWord(c) // as in a domain of another script
+}
+
+// joins reports whether c, beside an address, makes it part of a longer word. Some
+// scripts have no blanks between words, or hang what English has before a word on its end.
+func joins(c rune) bool {
+	return inWord(c) && c != 'ー' && !unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul,
+		unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
 }
 
 // inWord reports whether c is a letter, its mark, or a digit. What is no UTF-8 may
@@ -140,6 +148,10 @@ func readings(text string) []string {
 	for _, form := range []string{text, unquoted(text)} {
 		if form != text {
 			all = append(all, strings.ToLower(form))
+		}
+		if strings.Contains(form, "%40") {
+			// A form writes a blank as a plus sign, and then a plus sign and an @ by escapes.
+			all = append(all, strings.ToLower(unescaped(strings.NewReplacer("+", " ", "@", "x").Replace(form))))
 		}
 		for range escapedTimes {
 			plain := unescaped(html.UnescapeString(form))

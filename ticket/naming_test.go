@@ -67,6 +67,17 @@ func TestATextNamesAnAddressAsAWhole(t *testing.T) {
 		"<ann+a+b=x@c.example>":                             true,
 		"bob@c.example ann@c.example":                       true,
 		"lan@c.example, annann@c.example, ann@c.example":    true,
+		"https://h.example/?q=write+to+ann%40c.example+now": true,
+		"https://h.example/?q=3Dto+ann%40c.example":         true,
+		"请联系ann@c.example谢谢":                                true,
+		"ユーザーann@c.exampleさん":                               true,
+		"메일은 ann@c.example으로":                               true,
+		"อีเมลann@c.exampleครับ":                            true,
+		"ann+标签@c.example":                                  true,
+		"https://h.example/?q=jo%2Bann%40c.example":         false,
+		"https://h.example/?q=to+joann%40c.example":         false,
+		"https://h.example/?a=to+ann@c.example.org&b=%40":   false,
+		"ann@c.example.公司":                                  false,
 		"lan@c.example":                                     false,
 		"joann@c.example":                                   false,
 		"jo.ann@c.example":                                  false,
@@ -100,7 +111,7 @@ func TestATextNamesAnAddressAsAWhole(t *testing.T) {
 	}
 	for text, want := range map[string]bool{
 		"12345": true, `{"id":"12345"}`: true, "/v25.0/12345?fields=name": true, "psid=12345": true, "@12345": true, "It is 12345.": true,
-		"123456": false, "012345": false, "12345@c.example": false, "x@12345": false, "12345-6": false, "12345.6": false, "1234": false,
+		"123456": false, "012345": false, "12345@c.example": false, "x@12345": false, "x@12345 %40": false, "12345-6": false, "12345.6": false, "1234": false,
 	} {
 		require.Equal(t, want, new(tracer).of("12345").named(text), text)
 	}
