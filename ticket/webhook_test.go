@@ -159,6 +159,9 @@ func TestWebhooksAreSignedAsTheSpecificationSays(t *testing.T) {
 	require.ErrorContains(t, ticket.VerifyWebhook(h, secret, body, at.Add(-6*time.Minute)), "clocks")
 	require.ErrorContains(t, ticket.VerifyWebhook(h, secret, []byte("{}"), at), "signature")
 	require.ErrorContains(t, ticket.VerifyWebhook(h, []byte("another secret, long enough"), body, at), "signature")
+	ticket.SignWebhook(h, nil, "forged", at, body)
+	require.ErrorContains(t, ticket.VerifyWebhook(h, nil, body, at), "secret is empty")
+	ticket.SignWebhook(h, secret, "msg", at, body)
 	for _, header := range []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
 		without := h.Clone()
 		without.Del(header)

@@ -35,6 +35,9 @@ func VerifyWebhook(h http.Header, secret []byte, body []byte, now time.Time) err
 	if err != nil || id == "" {
 		return errors.New("ticket: webhook: it has no webhook-id or webhook-timestamp")
 	}
+	if len(secret) == 0 { // not configured: anybody can sign with it
+		return errors.New("ticket: webhook: the secret is empty")
+	}
 	want := webhookMAC(secret, id, timestamp, body)
 	signed := false
 	for sig := range strings.FieldsSeq(h.Get("Webhook-Signature")) {
