@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"time"
 
 	"github.com/anteroom/anteroom/channel"
 )
 
-// maxEnsureTries is how often Ensure begins anew when the channel that it found is
-// disconnected at the same time.
-const maxEnsureTries = 3
+// maxEnsureTries is how often Ensure begins anew, within some two seconds, when the
+// channel that it found is not saved: disconnected at the same time, or opened by
+// another call of this process, which is about to save it.
+const maxEnsureTries = 8
 
 // Ensure connects a channel, or, when one of its kind has its address already,
 // makes that one as it is asked for. It is for channels that stand in a program
@@ -38,12 +40,18 @@ func (d *Desk) Ensure(ctx context.Context, cfg channel.Config, s Settings) (*Cha
 		case kerr == nil && !kind:
 			return nil, err
 		case kerr == nil && same:
-			return d.Channel(ctx, taken.Owner)
+			ch, kerr = d.Channel(ctx, taken.Owner)
 		case kerr == nil:
 			ch, kerr = d.Update(ctx, taken.Owner, ChannelPatch{Settings: &s, Config: cfg})
 		}
-		if !errors.Is(kerr, ErrNotFound) || try == maxEnsureTries {
+		if !errors.Is(kerr, ErrNotFound) {
 			return ch, kerr
+		}
+		if try == maxEnsureTries {
+			return nil, err
+		}
+		if err := sleep(ctx, backoff(try, 20*time.Millisecond, time.Second)); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package ticket_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,12 +100,25 @@ func TestToEnsureAChannelIsRefusedAsConnectingItIs(t *testing.T) {
 
 func TestNodesThatEnsureTheSameAtOnceMakeItOnce(t *testing.T) {
 	t.Parallel()
+	for name, network := range map[string]func() *channeltest.Network{
+		"in processes of their own": channeltest.NewNetwork,
+		"in one process":            sync.OnceValue(channeltest.NewNetwork), // which knows of a channel before it is saved
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ensureAtOnce(t, network)
+		})
+	}
+}
+
+func ensureAtOnce(t *testing.T, network func() *channeltest.Network) {
+	t.Helper()
 	back := memstore.New()
 	const nodes = 4
 	ids := make(chan channel.ID, nodes)
 	errs := make(chan error, nodes)
 	for range nodes {
-		desk, err := ticket.New(ticket.Config{Store: back.Portal("main"), Connectors: []channel.Connector{channeltest.NewNetwork()}})
+		desk, err := ticket.New(ticket.Config{Store: back.Portal("main"), Connectors: []channel.Connector{network()}})
 		require.NoError(t, err)
 		go func() {
 			ch, err := desk.Ensure(context.Background(), mailAccount(box), ticket.Settings{})
