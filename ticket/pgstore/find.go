@@ -95,11 +95,28 @@ func (f *finder) find() (out []*ticket.Ticket, next ticket.Next, err error) {
 			return out, end.Next(), err
 		}
 	}
-	out, next, end, err = f.walk(w.most)
+	err = f.atOnce(func() error {
+		out, next, end, err = f.walk(w.most)
+		return err
+	})
 	if err == nil && next == "" && end.ID != "" {
 		next = end.Next()
 	}
 	return out, next, err
+}
+
+// atOnce has do read one state of the store: what leaves a list meanwhile would
+// else have the page end after a ticket that was not looked at. The host's
+// transaction is as it is.
+func (f *finder) atOnce(do func() error) error {
+	if joined(f.ctx) != nil {
+		return do()
+	}
+	once := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(f.ctx, f.p.b.pool, once, func(tx pgx.Tx) error {
+		f.c = tx
+		return do()
+	})
 }
 
 // list returns the list without the words, in the order of which it is read.

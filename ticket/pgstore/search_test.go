@@ -1,12 +1,16 @@
 package pgstore
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/anteroom/anteroom/ticket"
@@ -225,4 +229,53 @@ func TestWhatTheLastDaysFillIsNotCountedInWeeks(t *testing.T) {
 	c.Messages = []*ticket.Message{{ID: "rare", Ticket: c.Tickets[0].ID, Search: "common rare"}}
 	require.NoError(t, s.Commit(t.Context(), c))
 	require.True(t, counted("common rare"), "one fills none")
+}
+
+// meanwhile calls f once, before the statement that has a text.
+type meanwhile struct {
+	recorder
+	text string
+	once sync.Once
+	f    func()
+}
+
+func (m *meanwhile) TraceQueryStart(ctx context.Context, c *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(d.SQL, m.text) {
+		m.once.Do(m.f)
+	}
+	return m.recorder.TraceQueryStart(ctx, c, d)
+}
+
+func TestWhatLeavesAListWhileItIsSearchedHidesNothing(t *testing.T) {
+	t.Parallel()
+	name := schema(t)
+	other := open(t, cluster.URL(t), Schema(name)).Portal("main").(*portal)
+	defer func() { require.NoError(t, other.b.Close()) }()
+	c := &ticket.Changes{}
+	for i := range 10 {
+		id := ticket.TicketID(fmt.Sprint(i))
+		c.Tickets = append(c.Tickets, &ticket.Ticket{ID: id, Status: ticket.Open, UpdatedAt: benchNow.Add(-time.Duration(i) * time.Minute)})
+		c.Messages = append(c.Messages, &ticket.Message{ID: ticket.MessageID(id), Ticket: id, Search: map[bool]string{true: "word"}[i >= 4]})
+	}
+	require.NoError(t, other.Commit(t.Context(), c))
+	left := &meanwhile{text: "OFFSET 3", f: func() { // it has looked at 0 to 3 and asks where that was
+		gone := &ticket.Ticket{ID: "1", Revision: 1, Status: ticket.Solved, UpdatedAt: benchNow}
+		require.NoError(t, other.Commit(t.Context(), &ticket.Changes{Tickets: []*ticket.Ticket{gone}}))
+	}}
+	b := open(t, cluster.URL(t), Schema(name), func(o *options) { o.walks = walks{1, 4, 0} },
+		Configure(func(cfg *pgxpool.Config) { cfg.ConnConfig.Tracer = left }))
+	defer func() { require.NoError(t, b.Close()) }()
+	var found []ticket.TicketID
+	f := ticket.TicketFilter{Statuses: []ticket.Status{ticket.Open}, Order: ticket.LatestUpdate, Terms: []string{"word"}}
+	for p := (ticket.Page{}); ; {
+		list, next, err := b.Portal("main").Tickets(t.Context(), f, p)
+		require.NoError(t, err)
+		for _, k := range list {
+			found = append(found, k.ID)
+		}
+		if p.After = next; next == "" {
+			break
+		}
+	}
+	require.Equal(t, []ticket.TicketID{"4", "5", "6", "7", "8", "9"}, found)
 }
