@@ -24,6 +24,9 @@ const (
 	exportChunk = 192 << 10
 	// exportBody is up to how many bytes a body in the store stands in its own line.
 	exportBody = 1 << 20
+	// importBody is how many bytes a body in the store has at the most: it is put
+	// together in memory, and SQLite and PostgreSQL take no more.
+	importBody = 1 << 30
 	// exportLine bounds a line, in bytes, far above the largest message.
 	exportLine = 64 << 20
 )

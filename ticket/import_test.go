@@ -135,6 +135,7 @@ func TestABadExportIsRefusedWithItsLine(t *testing.T) {
 			"a body cut short":    {head + "\n" + `{"body":{"id":"a","size":4}}` + "\n" + `{"chunk":"AAAA"}` + "\n" + `{"contact":{"id":"a"}}` + "\n", "line 4: it is no chunk"},
 			"a body in two forms": {head + "\n" + `{"body":{"id":"a","size":4,"data":"AAAA"}}` + "\n", "line 2: a body of size 4 with 3 bytes"},
 			"a negative body":     {head + "\n" + `{"body":{"id":"a","size":-4}}` + "\n", "line 2: a body of size -4"},
+			"a body for no store": {head + "\n" + `{"body":{"id":"a","size":1073741825}}` + "\n" + `{"chunk":"AAAA"}` + "\n", "line 2: a body of 1073741825 bytes"},
 			"a blob without size": {head + "\n" + `{"blob":{"id":"a","size":-1}}` + "\n", "line 2: a blob without"},
 		} {
 			store := memstore.New().Portal("main")

@@ -57,6 +57,8 @@ func (im *importer) body(b *exportedBody) (err error) {
 	case b.Size == 0:
 	case b.Size < 0 || b.Data != nil:
 		return im.bad("a body of size %d with %d bytes", b.Size, len(b.Data))
+	case b.Size > importBody:
+		return im.bad("a body of %d bytes, of at most %d", b.Size, importBody)
 	default:
 		b.Data, err = io.ReadAll(&blobChunks{im: im, left: b.Size})
 	}
