@@ -57,7 +57,8 @@ func parameters() []string {
 // unreadable returns what is said of a connection string that cannot be read: the
 // parameter without which it can be, if there is one.
 func unreadable(connString string) error {
-	if u, err := url.Parse(connString); err == nil {
+	// A question mark in a password may begin what looks like parameters.
+	if u, err := url.Parse(connString); err == nil && strings.HasPrefix(u.Scheme, "postgres") && !strings.Contains(u.RawQuery, "@") {
 		for name, values := range u.Query() {
 			if !slices.Contains(parameters(), name) {
 				continue

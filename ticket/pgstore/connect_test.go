@@ -20,12 +20,14 @@ const secret = "hunter2"
 func TestWhatIsWrongWithAConnectionStringIsNamedWithoutThePassword(t *testing.T) {
 	t.Parallel()
 	for at, want := range map[string]string{
-		secret:                                        "want postgres://",
-		"mysql://a:" + secret + "@h/d":                "want postgres://",
-		"postgres://a:%" + secret + "@h/d":            "want postgres://",
-		"postgres://a:" + secret + "/@h/d":            "want postgres://",
-		"postgres://a:" + secret + "@h:port/":         "want postgres://",
-		"postgres://a:" + secret + "@h/d?sslmode=yes": "sslmode=yes",
+		secret:                                                                    "want postgres://",
+		"mysql://a:" + secret + "@h/d":                                            "want postgres://",
+		"postgres://a:%" + secret + "@h/d":                                        "want postgres://",
+		"postgres://a:" + secret + "/@h/d":                                        "want postgres://",
+		"postgres://a:" + secret + "@h:port/":                                     "want postgres://",
+		"postgres://a:1?port=" + secret + "@h/d?sslmode=yes":                      "want postgres://",
+		"host=h password=1?port=" + secret + " sslmode=yes":                       "want postgres://",
+		"postgres://a:" + secret + "@h/d?sslmode=yes":                             "sslmode=yes",
 		"postgres://a:" + secret + "@h/d?sslmode=disable&pool_max_conns=many":     "pool_max_conns=many",
 		"postgres://a:" + secret + "@h/d?default_query_exec_mode=fast":            "default_query_exec_mode=fast",
 		"postgres://a:" + secret + "@h/d?sslmode=verify-full&sslrootcert=/none":   "sslrootcert=/none",
