@@ -168,7 +168,8 @@ const defaultTimeout = 30 * time.Second
 // Configure has f change how connections are made, after the connection string
 // and [Connections]: BeforeConnect for a password that changes, a tracer for
 // metrics and traces of statements, TLS, a dialer. The listener's connection is
-// made with the same, and is not one of the pool. A second Configure takes the
+// made with the same, and is not one of the pool: f is called again, from another
+// goroutine, whenever it connects anew. A second Configure takes the
 // place of the first.
 func Configure(f func(*pgxpool.Config)) Option { return func(o *options) { o.configure = f } }
 
