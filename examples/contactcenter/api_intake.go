@@ -62,13 +62,7 @@ func (s *server) getRawItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := body.Open()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	download(w, "item", "application/octet-stream", body.Size(), f)
-	return nil
+	return downloadBody(w, "item", "application/octet-stream", body)
 }
 
 func (s *server) getLedger(w http.ResponseWriter, r *http.Request) error {

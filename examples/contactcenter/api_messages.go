@@ -68,6 +68,16 @@ func download(w http.ResponseWriter, name, contentType string, size int64, body 
 	_, _ = io.Copy(w, body) // what fails now can no longer be told
 }
 
+func downloadBody(w http.ResponseWriter, name, contentType string, body channel.Body) error {
+	f, err := body.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	download(w, name, contentType, body.Size(), f)
+	return nil
+}
+
 // disposition is RFC 6266's, with the name in RFC 8187's form if need be.
 func disposition(name string) string {
 	if d := mime.FormatMediaType("attachment", map[string]string{"filename": name}); d != "" {
@@ -81,13 +91,7 @@ func (s *server) getRaw(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := body.Open()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	download(w, "message.eml", "message/rfc822", body.Size(), f)
-	return nil
+	return downloadBody(w, "message.eml", "message/rfc822", body)
 }
 
 // shownTypes may be shown as images; all else is bytes to a browser.
