@@ -15,7 +15,8 @@ type Watcher interface {
 }
 
 // Joiner is an ability of a [Store] whose writes can be part of a transaction of
-// the host's, which the context carries.
+// the host's, which the context carries. A store that wraps such a one has to pass it
+// on: without it files are removed at once, also of what is then undone.
 type Joiner interface {
 	// Joined reports whether what is written with ctx can still be undone. What a
 	// [Desk] would remove from Blobs after such a write is left to the sweep; see
